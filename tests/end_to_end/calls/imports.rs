@@ -105,6 +105,8 @@ async fn invalid_import_is_not_sent() {
             .start()
             .await
             .unwrap_err(),
+        client.import_table(&image(NAME)).start().await.unwrap_err(),
+        client.import_image(&table(NAME)).start().await.unwrap_err(),
         client
             .import_external_image(&json!({}), true)
             .await

@@ -153,7 +153,14 @@ impl AssetUpdate {
     }
 
     fn field<'a>(mut self, name: &str, mask: &str, value: impl Into<Option<&'a str>>) -> Self {
-        match value.into() {
+        let value = value.into();
+        if let Some(time) = value.filter(|time| !is_rfc3339(time)) {
+            self.error.get_or_insert(Error::invalid_request(
+                format!("{} is not a time of RFC 3339", Quoted(time)),
+                "Use a time such as 2026-01-31T12:00:00Z.",
+            ));
+        }
+        match value {
             Some(value) => self.asset.insert(name.to_owned(), json!(value)),
             None => self.asset.remove(name),
         };
@@ -428,6 +435,20 @@ pub(crate) fn asset(id: &str) -> Result<AssetName, Error> {
     Ok(name)
 }
 
+/// Returns whether a text has the form of a time of RFC 3339.
+fn is_rfc3339(text: &str) -> bool {
+    let digits = |c: char| if c.is_ascii_digit() { '0' } else { c };
+    let form: String = text.chars().map(digits).collect();
+    let Some(rest) = form.strip_prefix("0000-00-00T00:00:00") else {
+        return false;
+    };
+    let zone = match rest.strip_prefix(".0") {
+        Some(fraction) => fraction.trim_start_matches('0'),
+        None => rest,
+    };
+    matches!(zone, "Z" | "+00:00" | "-00:00")
+}
+
 fn list_path(parent: &str) -> Result<String, Error> {
     // The assets of a project are listed under the project itself.
     let id = match parent.strip_prefix("projects/") {
@@ -501,6 +522,7 @@ mod tests {
             AssetUpdate::new().property("a", f64::NAN),
             AssetUpdate::new().property("a", [1.0, f64::INFINITY]),
             AssetUpdate::new().property("a", f32::NAN).property("b", 1),
+            AssetUpdate::new().start_time("a"),
         ] {
             let error = update.error.as_ref().unwrap();
             assert!(error.to_string().contains("\"a\""), "{error}");
@@ -522,6 +544,24 @@ mod tests {
         ] {
             let read: Asset = serde_json::from_value(asset.clone()).unwrap();
             assert_eq!(serde_json::to_value(read).unwrap(), asset);
+        }
+    }
+
+    #[test]
+    fn times_have_the_form_of_rfc_3339() {
+        for (text, is_time) in [
+            ("2026-01-31T12:00:00Z", true),
+            ("2026-01-31T12:00:00.123456789Z", true),
+            ("2026-01-31T12:00:00+01:00", true),
+            ("2026-01-31T12:00:00.5-10:30", true),
+            ("2026-01-31", false),
+            ("2026-01-31T12:00:00", false),
+            ("2026-01-31T12:00:00.Z", false),
+            ("2026-01-31 12:00:00Z", false),
+            ("1767225600000", false),
+            ("", false),
+        ] {
+            assert_eq!(is_rfc3339(text), is_time, "{text}");
         }
     }
 

@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::api::expression::not_an_expression;
+use crate::request::finite::to_vec;
+use crate::request::prepared::JSON;
 use crate::{Client, Error};
 
 impl Client {
@@ -35,9 +38,14 @@ impl Client {
         struct ComputeResponse<T> {
             result: Option<T>,
         }
+        const START: &[u8] = b"{\"expression\":{";
+        let body = to_vec("the expression", &ComputeRequest { expression })?;
+        if !body.starts_with(START) {
+            return Err(not_an_expression());
+        }
         let response = self
             .request(Method::POST, "value:compute")
-            .json(&ComputeRequest { expression })
+            .body(body, JSON)
             .send()
             .await?;
         match response.json::<ComputeResponse<T>>()?.result {

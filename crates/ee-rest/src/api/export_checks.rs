@@ -88,6 +88,19 @@ fn check_format_options(body: &Map<String, Value>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that the name of a table has its project and its dataset.
+pub(crate) fn check_bigquery_table(table: &str) -> Result<(), Error> {
+    let is_complete =
+        table.split('.').count() >= 3 && table.split('.').all(|part| !part.is_empty());
+    match is_complete {
+        true => Ok(()),
+        false => Err(Error::invalid_request(
+            format!("{} is not the name of a BigQuery table", Quoted(table)),
+            "Use PROJECT.DATASET.TABLE.",
+        )),
+    }
+}
+
 /// Checks the size of a tile or file, in pixels.
 pub(crate) fn check_size(what: &str, pixels: i32) -> Result<(), Error> {
     if pixels > 0 {

@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::assets::asset;
-use crate::api::export_checks::{REQUEST_ID, check_body, check_size};
+use crate::api::export_checks::{REQUEST_ID, check_bigquery_table, check_body, check_size};
 use crate::api::export_types::{
     Asset, AssetKind, BigQuery, Classifier, Destination, FeatureView, FileKind, Files, Image, Kind,
     Map as MapKind, NoDestination, Table, Video,
 };
+use crate::api::expression::check_expression;
 use crate::api::extent::{Extent, geometry};
 use crate::api::images::{PixelGrid, invalid_grid};
 use crate::api::known::{PYRAMIDING_POLICIES, check_known};
@@ -167,13 +168,16 @@ impl Export<Classifier> {
 
 impl<K> Export<K> {
     fn new(expression: &(impl Serialize + ?Sized)) -> Self {
-        Self {
+        let export = Self {
             body: Map::new(),
             extent: Extent::default(),
             error: None,
             of: PhantomData,
-        }
-        .option("expression", expression)
+        };
+        let mut export = export.option(EXPRESSION, expression);
+        let result = check_expression(export.body.get(EXPRESSION));
+        export.check(result);
+        export
     }
 
     fn asset_name(&mut self, id: &str) -> String {
@@ -246,7 +250,8 @@ impl Export<Table> {
     }
 
     /// Exports to a BigQuery table, named `PROJECT.DATASET.TABLE`.
-    pub fn to_bigquery(self, table: &str) -> Export<Table, BigQuery> {
+    pub fn to_bigquery(mut self, table: &str) -> Export<Table, BigQuery> {
+        self.check(check_bigquery_table(table));
         self.to(BIGQUERY_OPTIONS, json!({BIGQUERY: {"table": table}}))
     }
 }
@@ -425,7 +430,7 @@ impl<K, D> Export<K, D> {
                 "Set either `grid`, or `crs`, `scale` and `region`.",
             ));
         }
-        if let Some(expression) = self.body.get_mut("expression") {
+        if let Some(expression) = self.body.get_mut(EXPRESSION) {
             self.extent.apply(expression)?;
         }
         check_body(&self.body)?;
@@ -433,6 +438,7 @@ impl<K, D> Export<K, D> {
     }
 }
 
+const EXPRESSION: &str = "expression";
 const BIGQUERY_OPTIONS: &str = "bigqueryExportOptions";
 const BIGQUERY: &str = "bigqueryDestination";
 const ASSET_OPTIONS: &str = "assetExportOptions";

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::api::assets::asset;
+use crate::api::expression::check_expression;
 use crate::pages::list::{ComputedListRequest, ListRequest};
 use crate::request::finite::to_value;
 use crate::{Asset, Assets, Client, Error};
@@ -27,7 +28,7 @@ impl Client {
     ///
     /// # Errors
     /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the expression
-    /// cannot be serialized to JSON.
+    /// cannot be serialized to a JSON object.
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &(impl Serialize + ?Sized),
@@ -63,6 +64,7 @@ impl Client {
         expression: &(impl Serialize + ?Sized),
     ) -> Result<ComputedListRequest<T>, Error> {
         let expression = to_value("the expression", expression)?;
+        check_expression(Some(&expression))?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();

@@ -1,5 +1,6 @@
 //! IAM policies of assets.
 
+use ee_token::internal::Quoted;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -91,6 +92,27 @@ impl IamPolicy {
     }
 }
 
+impl IamPolicy {
+    fn check(&self) -> Result<(), Error> {
+        for binding in &self.bindings {
+            if !binding.role.contains("roles/") {
+                return Err(Error::invalid_request(
+                    format!("{} is not a role", Quoted(&binding.role)),
+                    "Use a role such as roles/viewer.",
+                ));
+            }
+            let has_type = |member: &&String| member.contains(':') || member.starts_with("all");
+            if let Some(member) = binding.members.iter().find(|member| !has_type(member)) {
+                return Err(Error::invalid_request(
+                    format!("{} is not a member of a role", Quoted(member)),
+                    "Use user:ADDRESS, group:ADDRESS, serviceAccount:ADDRESS, domain:NAME, allAuthenticatedUsers or allUsers.",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Assets {
     /// Returns the IAM policy of an asset.
     ///
@@ -116,9 +138,11 @@ impl Assets {
     /// it was read, the call fails with status 409.
     ///
     /// # Errors
-    /// See [`Assets::get`].
+    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest)
+    /// for a role that is no `roles/…`, and for a member without a type, such as `user:`.
     pub async fn set_iam_policy(&self, id: &str, policy: &IamPolicy) -> Result<IamPolicy, Error> {
         let path = format!("{}:setIamPolicy", asset(id)?);
+        policy.check()?;
         self.0.post_json(&path, &json!({"policy": policy})).await
     }
 
@@ -160,6 +184,23 @@ impl Assets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn invalid_roles_and_members_are_rejected() {
+        for (role, member, is_valid) in [
+            ("roles/viewer", "user:jane@example.com", true),
+            ("projects/p/roles/custom", "allUsers", true),
+            ("viewer", "allUsers", false),
+            ("", "allUsers", false),
+            ("roles/viewer", "jane@example.com", false),
+            ("roles/viewer", "", false),
+        ] {
+            let mut policy = IamPolicy::default();
+            policy.grant(role, member);
+            let result = policy.check();
+            assert_eq!(result.is_ok(), is_valid, "{role} {member}: {result:?}");
+        }
+    }
 
     #[test]
     fn grants_keep_conditions_and_unknown_fields() {

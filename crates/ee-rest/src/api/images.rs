@@ -4,6 +4,7 @@ use ee_token::internal::Quoted;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::api::expression::check_expression;
 use crate::request::finite::{to_value, without_null};
 use crate::request::path::check_segment;
 use crate::{Client, Error};
@@ -102,7 +103,9 @@ impl PixelGrid {
             transform.scale_y,
             transform.translate_y,
         ];
-        if !numbers.into_iter().all(f64::is_finite) {
+        if self.crs_code.is_empty() {
+            Some("it has no projection")
+        } else if !numbers.into_iter().all(f64::is_finite) {
             Some("a number of its transform is not finite")
         } else if size.width == 0 || size.height == 0 {
             Some("it has no pixels")
@@ -152,9 +155,16 @@ impl CallBody {
         format: &str,
     ) -> Self {
         let mut request = Self::new(client);
-        request.set("expression", expression);
+        request.set_expression("expression", expression);
         request.set("fileFormat", format);
         request
+    }
+
+    pub(crate) fn set_expression(&mut self, name: &str, expression: &(impl Serialize + ?Sized)) {
+        self.set(name, expression);
+        if let Err(error) = check_expression(self.body.get(name)) {
+            self.record_error(error);
+        }
     }
 
     pub(crate) fn set_location(&mut self, location: &str) {
@@ -372,6 +382,42 @@ mod tests {
             (
                 client.compute::<Value>(&[f64::INFINITY]).await.err(),
                 "serialized",
+            ),
+            (
+                client.compute::<Value>("{}").await.err(),
+                "not a JSON object",
+            ),
+            (
+                client.compute_pixels("{}").bytes().await.err(),
+                "not a JSON object",
+            ),
+            (client.compute_images(&[1]).err(), "not a JSON object"),
+            (
+                client
+                    .feature_view("a/b")
+                    .visualization(&1)
+                    .create()
+                    .await
+                    .err(),
+                "not a JSON object",
+            ),
+            (
+                client
+                    .video_thumbnail(&image)
+                    .frames_per_second(0.0)
+                    .create()
+                    .await
+                    .err(),
+                "0 frames per second",
+            ),
+            (
+                client
+                    .compute_pixels(&image)
+                    .grid(&PixelGrid::new("", 1, 1, [1.0; 6]))
+                    .bytes()
+                    .await
+                    .err(),
+                "no projection",
             ),
         ] {
             let error = error.unwrap();

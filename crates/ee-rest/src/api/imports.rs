@@ -55,7 +55,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn import_table(&self, manifest: &(impl Serialize + ?Sized)) -> ImportRequest {
-        self.import("table:import", "tableManifest", manifest)
+        self.import("table:import", TABLE_MANIFEST, manifest)
     }
 
     /// Creates an image asset whose pixels stay in Cloud Storage, as cloud-optimized GeoTIFFs. The
@@ -98,7 +98,7 @@ impl Client {
         let mut request = CallBody::new(self);
         request.set(field, manifest);
         if let Some(manifest) = request.body.get_mut(field)
-            && let Err(error) = complete(manifest)
+            && let Err(error) = complete(field, manifest)
         {
             request.record_error(error);
         }
@@ -107,9 +107,20 @@ impl Client {
 }
 
 const IMAGE_MANIFEST: &str = "imageManifest";
+const TABLE_MANIFEST: &str = "tableManifest";
 
-/// Replaces the asset ID in a manifest by the asset's name.
-fn complete(manifest: &mut Value) -> Result<(), Error> {
+/// Replaces the asset ID in a manifest by the asset's name, and checks its kind.
+fn complete(field: &str, manifest: &mut Value) -> Result<(), Error> {
+    let (unexpected, remedy) = match field {
+        TABLE_MANIFEST => ("tilesets", "Import an image with `import_image`."),
+        _ => ("sources", "Import a table with `import_table`."),
+    };
+    if manifest.get(unexpected).is_some() {
+        return Err(Error::invalid_request(
+            format!("the field {unexpected} does not belong to this kind of manifest"),
+            remedy,
+        ));
+    }
     let Some(id) = manifest.get("name").and_then(Value::as_str) else {
         return Err(Error::invalid_request(
             "the manifest names no asset",

@@ -12,6 +12,7 @@ mod download;
 mod export_checks;
 pub mod export_types;
 mod exports;
+mod expression;
 mod extent;
 mod features;
 mod iam;

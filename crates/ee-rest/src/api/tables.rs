@@ -125,8 +125,10 @@ impl Table {
 
 impl FeatureViewRequest {
     /// Sets the visualization: an expression that evaluates to the style of the features.
-    pub fn visualization(self, expression: &(impl Serialize + ?Sized)) -> Self {
-        self.option("visualizationExpression", expression)
+    pub fn visualization(mut self, expression: &(impl Serialize + ?Sized)) -> Self {
+        let request = &mut self.request;
+        request.set_expression("visualizationExpression", expression);
+        self
     }
 
     /// Creates the tiles with the method `featureView.create`, like Google's clients.

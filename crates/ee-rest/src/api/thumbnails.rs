@@ -131,7 +131,13 @@ impl FilmstripRequest {
 
 impl VideoThumbnailRequest {
     /// Sets the number of images shown per second.
-    pub fn frames_per_second(self, frames: f64) -> Self {
+    pub fn frames_per_second(mut self, frames: f64) -> Self {
+        if frames <= 0.0 {
+            self.request.record_error(Error::invalid_request(
+                format!("a video cannot show {frames} frames per second"),
+                "Use a positive number.",
+            ));
+        }
         // An object that is serialized here, where a number that is not finite is an error.
         let options: BTreeMap<_, _> = [("framesPerSecond", frames)].into();
         self.option("videoOptions", options)

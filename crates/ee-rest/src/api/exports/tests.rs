@@ -179,4 +179,10 @@ fn export_that_the_api_would_misread_is_rejected() {
     let most = body(image().max_pixels(u64::MAX)).unwrap();
     assert_eq!(most["maxPixels"], "9223372036854775807");
     assert!(body(Export::table(&json!({})).to_feature_view("a:b")).is_err());
+    for table in ["", "t", "d.t", "p..t"] {
+        let export = Export::table(&json!({})).to_bigquery(table);
+        assert!(body(export).unwrap_err().contains("BigQuery"), "{table}");
+    }
+    let text = body(Export::image("{}").to_asset(ID)).unwrap_err();
+    assert!(text.contains("not a JSON object"), "{text}");
 }
