@@ -75,6 +75,7 @@ pub mod internal {
     pub use crate::secret::printable_path::{PrintablePath, display_path};
     pub use crate::secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
     pub use crate::secret::wipe::{secret_request, sensitive_header, zeroize_json};
+    pub use crate::transport::body::{BodySpan, read_bounded, read_chunk};
     pub use crate::transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
     pub use crate::transport::endpoints::{
         is_link_local, is_localhost, is_loopback, is_loopback_host,
@@ -87,9 +88,7 @@ pub mod internal {
     pub use crate::transport::reason::{quotable, stated_reason, xml_element};
     pub use crate::transport::retry::http_date;
     pub use crate::transport::url_field::{UrlField, UrlMatch};
-    pub use crate::transport::{
-        MAX_UNPROCESSED, open_ahead, read_bounded, read_chunk, replace_connections, send_to,
-    };
+    pub use crate::transport::{MAX_UNPROCESSED, open_ahead, replace_connections, send_to};
 }
 
 /// Describes a body that is not the expected JSON, without quoting it.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::response::save::save;
 use crate::{Error, ErrorKind, RequestBuilder};
 
 /// How many times in all an interrupted download is started.
@@ -43,7 +42,7 @@ impl Download {
         let mut attempts = 1;
         loop {
             let response = (self.0)().send_streaming().await?;
-            match save(response, to.as_ref()).await {
+            match response.save(to.as_ref()).await {
                 Err(error)
                     if attempts < MAX_DOWNLOAD_ATTEMPTS && error.kind() == ErrorKind::Network =>
                 {

@@ -25,23 +25,40 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// Writes the rest of a response body to a file, which is created or replaced only when it is
-/// complete. Returns the number of bytes written.
-pub(crate) async fn save(mut response: StreamingResponse, to: &Path) -> Result<u64, Error> {
-    let failed = |error: std::io::Error| failed(to, error);
-    let (mut file, mut temporary) = create(to).await.map_err(failed)?;
-    while let Some(chunk) = response.chunk().await? {
-        file.write_all(&chunk).await.map_err(failed)?;
+impl StreamingResponse {
+    /// Writes the rest of the body to a file and returns the number of bytes of the body. The file
+    /// is created or replaced only when the body is complete.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let response = client
+    ///     .request(http::Method::GET, "thumbnails/abc:getPixels")
+    ///     .send_streaming()
+    ///     .await?;
+    /// response.save("picture.png").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`chunk`](Self::chunk). Returns [`ErrorKind::File`] if the file cannot be written. An
+    /// existing file is unchanged then.
+    pub async fn save(mut self, to: impl AsRef<Path>) -> Result<u64, Error> {
+        let to = to.as_ref();
+        let failed = |error: std::io::Error| failed(to, error);
+        let (mut file, mut temporary) = create(to).await.map_err(failed)?;
+        while let Some(chunk) = self.chunk().await? {
+            file.write_all(&chunk).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        file.sync_all().await.map_err(failed)?;
+        // Windows cannot rename an open file.
+        drop(file.into_std().await);
+        tokio::fs::rename(&temporary.path, to)
+            .await
+            .map_err(failed)?;
+        temporary.persisted = true;
+        Ok(self.bytes_read())
     }
-    file.flush().await.map_err(failed)?;
-    file.sync_all().await.map_err(failed)?;
-    // Windows cannot rename an open file.
-    drop(file.into_std().await);
-    tokio::fs::rename(&temporary.path, to)
-        .await
-        .map_err(failed)?;
-    temporary.persisted = true;
-    Ok(response.bytes_read())
 }
 
 async fn create(to: &Path) -> std::io::Result<(File, TemporaryFile)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ee_token::Remedy;
-use ee_token::internal::read_chunk;
+use ee_token::internal::{BodySpan, read_chunk};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
@@ -59,6 +59,18 @@ pub(crate) enum Body {
 pub(crate) struct Open {
     pub(crate) response: reqwest::Response,
     pub(crate) permit: Option<Permit>,
+    span: BodySpan,
+}
+
+impl Open {
+    /// Starts to read a body.
+    pub(crate) fn new(response: reqwest::Response) -> Self {
+        Self {
+            span: BodySpan::open(&response),
+            response,
+            permit: None,
+        }
+    }
 }
 
 /// The limits of a body's duration and size.
@@ -103,7 +115,11 @@ impl StreamingResponse {
     /// Further calls return the same error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         runtime()?;
-        let Open { response, permit } = match &mut self.body {
+        let Open {
+            response,
+            permit,
+            span,
+        } = match &mut self.body {
             Body::Open(open) => &mut **open,
             Body::Ended => return Ok(None),
             Body::Broken(error) => return Err(error.clone()),
@@ -115,6 +131,7 @@ impl StreamingResponse {
         let error = match next {
             Ok(Ok(Some(chunk))) => {
                 self.read += chunk.len() as u64;
+                span.add(&chunk);
                 if let Some(permit) = permit {
                     permit.was_read(Instant::now());
                 }

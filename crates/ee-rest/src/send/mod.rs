@@ -5,17 +5,15 @@ pub(crate) mod deadline;
 pub(crate) mod driver;
 pub(crate) mod error_body;
 pub(crate) mod events;
+mod failure;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
-use ee_token::internal::{
-    MAX_UNPROCESSED, Transfer, open_ahead, read_bounded, replace_connections, send_to,
-};
-use ee_token::{AccessToken, Remedy, retry_after};
+use ee_token::internal::{MAX_UNPROCESSED, Transfer, open_ahead, read_bounded, send_to};
+use ee_token::{AccessToken, Remedy};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;
@@ -23,14 +21,14 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, Instrument as _, Span};
 
 use crate::client::Inner;
-use crate::error::explain::explain;
 use crate::error::redactor::Secrets;
-use crate::request::idempotency::{AttemptFailure, may_retry};
+use crate::request::idempotency::AttemptFailure;
 use crate::request::prepared::{PreparedRequest, RequestName};
 use crate::response::streaming::{Body, Limits, Open};
 use crate::send::admission::{Outage, Permit};
 use crate::send::deadline::{earlier, within};
 use crate::send::error_body::read_error_body;
+use crate::send::failure::{FailedAttempt, Outcome};
 use crate::{ApiError, Client, ClientEvent, Error, ErrorKind, Response, StreamingResponse};
 
 /// Sends a request until it succeeds, fails permanently, or exhausts the retry policy.
@@ -161,29 +159,6 @@ struct ReceivedResponse {
 enum ReceivedBody {
     Full(Bytes),
     Streaming(Box<Open>),
-}
-
-/// A failed attempt.
-struct FailedAttempt {
-    error: Error,
-    may_retry: bool,
-    /// Whether the server certainly did not process the request, so that it can be resent at once.
-    is_unprocessed: bool,
-    /// What it says about the server, if anything.
-    outcome: Option<Outcome>,
-    /// The delay that the server asked for.
-    requested_delay: Duration,
-}
-
-/// What a failed attempt says about the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// It processed the request.
-    Accepted,
-    /// A rate limit rejected the request.
-    RateLimited,
-    /// It did not respond, or responded with a server error.
-    Unavailable,
 }
 
 impl<'a> Call<'a> {
@@ -511,11 +486,10 @@ impl<'a> Call<'a> {
         let (headers, body) = match self.mode {
             ResponseMode::Streaming => {
                 let headers = std::mem::take(response.headers_mut());
-                let open = Open {
-                    response,
-                    permit: None,
-                };
-                (headers, ReceivedBody::Streaming(Box::new(open)))
+                (
+                    headers,
+                    ReceivedBody::Streaming(Box::new(Open::new(response))),
+                )
             }
             ResponseMode::Full => {
                 let body =
@@ -532,96 +506,6 @@ impl<'a> Call<'a> {
             body,
         });
         Ok(())
-    }
-
-    /// Handles a missing, interrupted or overlong response.
-    fn transport_failure(&self, error: ee_token::Error) -> FailedAttempt {
-        let (kind, failure) = match error.kind() {
-            ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, AttemptFailure::ResponseLost),
-            ee_token::ErrorKind::DisallowedUrl => {
-                (ErrorKind::InvalidRequest, AttemptFailure::Permanent)
-            }
-            ee_token::ErrorKind::UntrustedEmulator => {
-                (ErrorKind::UntrustedEmulator, AttemptFailure::Permanent)
-            }
-            ee_token::ErrorKind::InvalidResponse => {
-                (ErrorKind::InvalidResponse, AttemptFailure::Permanent)
-            }
-            ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, AttemptFailure::Permanent),
-            ee_token::ErrorKind::InvalidEnvironment => {
-                (ErrorKind::InvalidEnvironment, AttemptFailure::Permanent)
-            }
-            _ => (ErrorKind::Network, AttemptFailure::ResponseLost),
-        };
-        let failure = if error.was_not_sent() {
-            AttemptFailure::NotSent
-        } else {
-            failure
-        };
-        let outcome = match (kind, failure) {
-            (ErrorKind::InvalidResponse, _) => Some(Outcome::Accepted),
-            (_, AttemptFailure::Permanent) => None,
-            _ => Some(Outcome::Unavailable),
-        };
-        let is_unprocessed = error.is_unprocessed();
-        let message = format!("{} failed: {error}", self.name());
-        let error = match kind {
-            // The response is too long for this client's limit.
-            ErrorKind::InvalidResponse => error.or_remedy(Remedy::new(kind.default_remedy())),
-            _ => error,
-        };
-        let error = Error::new(kind, message)
-            .with_attempts(self.attempts)
-            .with_cause(error);
-        FailedAttempt {
-            is_unprocessed,
-            outcome,
-            ..self.failed(error, failure)
-        }
-    }
-
-    /// Handles an attempt that timed out.
-    fn timeout_failure(&self) -> FailedAttempt {
-        let client = self.client;
-        replace_connections(&client.options.http, &client.base);
-        let host = client.base.host_str().unwrap_or_default();
-        let message = format!(
-            "{} failed: no response from {host} before the timeout",
-            self.name()
-        );
-        let error = Error::new(ErrorKind::Timeout, message).with_attempts(self.attempts);
-        FailedAttempt {
-            outcome: Some(Outcome::Unavailable),
-            ..self.failed(error, AttemptFailure::ResponseLost)
-        }
-    }
-
-    fn api_failure(&self, api: ApiError, headers: &HeaderMap) -> FailedAttempt {
-        let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
-        let outcome = match &api {
-            // An exhausted daily quota does not depend on the number of requests.
-            api if !api.is_transient() => Outcome::Accepted,
-            api if api.is_rate_limit() => Outcome::RateLimited,
-            _ => Outcome::Unavailable,
-        };
-        FailedAttempt {
-            may_retry: may_retry(self.request.idempotent, AttemptFailure::Api(&api)),
-            is_unprocessed: false,
-            outcome: Some(outcome),
-            requested_delay: asked.unwrap_or_default(),
-            error: explain(self.name(), api, self.request.caller(self.client))
-                .with_attempts(self.attempts),
-        }
-    }
-
-    fn failed(&self, error: Error, failure: AttemptFailure<'_>) -> FailedAttempt {
-        FailedAttempt {
-            error,
-            may_retry: may_retry(self.request.idempotent, failure),
-            is_unprocessed: false,
-            outcome: None,
-            requested_delay: Duration::ZERO,
-        }
     }
 
     /// Returns whether there would be time left for an attempt after this delay.

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Request;
 use tokio::time::{Instant, sleep};
 
-use crate::transport::read_body;
+use crate::transport::body::read_body;
 use crate::transport::reason::stated_reason;
 use crate::transport::retry::{http_date, retry_after};
 use crate::{Error, ErrorKind, HttpClient, Remedy, RetryPolicy};

@@ -1,5 +1,6 @@
 //! The HTTP client that every request of these crates is sent with.
 
+pub(crate) mod body;
 pub(crate) mod connector;
 pub(crate) mod emulator;
 pub(crate) mod endpoints;
@@ -17,15 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::SecretString;
-use bytes::{Bytes, BytesMut};
 use reqwest::{ClientBuilder, Request, Response};
 use url::Url;
 
+use crate::Error;
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::error::network::from_reqwest;
 use crate::transport::emulator::Emulator;
 use crate::transport::endpoints::Endpoints;
 use crate::transport::pool::{Pool, Transfer, finish, this_runtime};
-use crate::{Error, ErrorKind, Remedy};
 
 /// How often one request is resent after the server refused its stream.
 pub const MAX_UNPROCESSED: u32 = 2;
@@ -322,65 +324,11 @@ fn host_and_port(url: &Url) -> String {
     }
 }
 
-/// Reads a body, or the rest of it, of at most `limit` bytes.
-///
-/// # Errors
-/// [`ErrorKind::InvalidResponse`] if the body is longer; [`ErrorKind::Network`] or
-/// [`ErrorKind::Timeout`] if it is cut off.
-pub async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Error> {
-    let host = response.url().host_str().unwrap_or_default().to_owned();
-    read_body(response, limit, &host).await
-}
-
-/// Reads a body like [`read_bounded`]. `host` is the one that messages name.
-async fn read_body(response: &mut Response, limit: usize, host: &str) -> Result<Bytes, Error> {
-    let too_long = || {
-        let message = format!("the response of {host} is longer than {limit} bytes");
-        Error::new(ErrorKind::InvalidResponse, message)
-            .with_remedy(Remedy::unexpected_intermediary())
-    };
-    if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(too_long());
-    }
-    // Most bodies are one chunk, which is returned without a copy.
-    let mut first = Bytes::new();
-    let mut body = BytesMut::new();
-    let cut_off = |error| from_reqwest(error, host, host);
-    while let Some(chunk) = response.chunk().await.map_err(cut_off)? {
-        if first.len() + body.len() + chunk.len() > limit {
-            return Err(too_long());
-        }
-        if first.is_empty() && body.is_empty() {
-            first = chunk;
-        } else {
-            if body.is_empty() {
-                body = BytesMut::from(std::mem::take(&mut first));
-            }
-            body.extend_from_slice(&chunk);
-        }
-    }
-    Ok(if body.is_empty() {
-        first
-    } else {
-        body.freeze()
-    })
-}
-
-/// Reads the next chunk of a body. Returns `None` at its end.
-///
-/// # Errors
-/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if the body is cut off.
-pub async fn read_chunk(response: &mut Response) -> Result<Option<Bytes>, Error> {
-    let chunk = response.chunk().await;
-    chunk.map_err(|error| {
-        let host = response.url().host_str().unwrap_or_default();
-        from_reqwest(error, host, host)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
+    use crate::transport::body::read_bounded;
     use reqwest::{Client, Method};
     use wiremock::matchers::{method, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
