@@ -5,10 +5,11 @@
 
 use std::fmt::Debug;
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::field::{Empty, Field, Visit};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
@@ -67,6 +68,8 @@ struct What {
     done: u64,
     total: Option<u64>,
     is_bytes: bool,
+    /// Whether the line shows how long it has taken.
+    is_timed: bool,
 }
 
 /// What to show.
@@ -79,23 +82,61 @@ struct Line {
 
 /// Shows what a command does while this value lives, if it takes long and standard error is a
 /// terminal.
-pub(crate) struct Progress(tracing::Span);
+pub(crate) struct Progress {
+    span: tracing::Span,
+    done: AtomicUsize,
+}
 
 impl Progress {
     /// Starts an activity: `listing projects`.
     pub(crate) fn new(activity: &str) -> Self {
-        Self(tracing::debug_span!(
+        Self::start(activity, false)
+    }
+
+    /// Starts an activity of `total` items: `deleting assets`.
+    pub(crate) fn of(activity: &str, total: usize) -> Self {
+        let progress = Self::start(activity, false);
+        // One item needs no bar.
+        if total > 1 {
+            progress.span.record("total", total as u64);
+        }
+        progress
+    }
+
+    /// Starts an activity whose time is shown.
+    pub(crate) fn timed(activity: &str) -> Self {
+        Self::start(activity, true)
+    }
+
+    fn start(activity: &str, is_timed: bool) -> Self {
+        let span = tracing::debug_span!(
             "waiting",
             activity,
             done = Empty,
             total = Empty,
-            is_bytes = false
-        ))
+            is_bytes = false,
+            is_timed
+        );
+        Self {
+            span,
+            done: AtomicUsize::new(0),
+        }
     }
 
     /// Sets how much is done, such as the number of items listed.
     pub(crate) fn set(&self, done: usize) {
-        self.0.record("done", done as u64);
+        self.done.store(done, Ordering::Relaxed);
+        self.span.record("done", done as u64);
+    }
+
+    /// Counts one more item.
+    pub(crate) fn advance(&self) {
+        self.set(self.done.load(Ordering::Relaxed) + 1);
+    }
+
+    /// Replaces the text of the activity.
+    pub(crate) fn set_activity(&self, activity: &str) {
+        self.span.record("activity", activity);
     }
 }
 
@@ -154,11 +195,12 @@ impl State {
     /// for.
     fn line(&self, now: Instant) -> Option<Line> {
         let waits_for = self.waits_for(now);
-        let is_long = |wait: &&Wait| {
-            let worked = now.saturating_duration_since(wait.started);
-            !wait.what.activity.is_empty() && worked >= SILENCE_OF_WORK
-        };
-        let Some(work) = self.waits.iter().rev().find(is_long) else {
+        let worked = |wait: &Wait| now.saturating_duration_since(wait.started);
+        let is_long =
+            |wait: &&Wait| !wait.what.activity.is_empty() && worked(wait) >= SILENCE_OF_WORK;
+        let all = || self.waits.iter().rev().filter(is_long);
+        // A list says more than the download of one of its pages.
+        let Some(work) = all().find(|wait| !wait.what.is_bytes).or(all().next()) else {
             return waits_for.map(|message| Line {
                 message,
                 progress: None,
@@ -166,11 +208,17 @@ impl State {
         };
         let what = &work.what;
         let mut message = strip_unsafe_chars(&what.activity);
-        if what.total.is_none() && what.done > 0 {
-            message += &format!(": {}", what.done);
+        match (what.total, what.done) {
+            (Some(_), _) | (None, 0) => {}
+            (None, done) if what.is_bytes => message += &format!(": {}", HumanBytes(done)),
+            (None, done) => message += &format!(": {done}"),
+        }
+        if what.is_timed {
+            message += &format!(", {} s", worked(work).as_secs());
         }
         message += " …";
-        if let Some(waits_for) = waits_for {
+        // Bytes that arrive are the response.
+        if let Some(waits_for) = waits_for.filter(|_| !(what.is_bytes && what.done > 0)) {
             message += &format!(" {waits_for}");
         }
         Some(Line {
@@ -266,8 +314,10 @@ impl Visit for What {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        if field.name() == "is_bytes" {
-            self.is_bytes = value;
+        match field.name() {
+            "is_bytes" => self.is_bytes = value,
+            "is_timed" => self.is_timed = value,
+            _ => {}
         }
     }
 

@@ -36,6 +36,10 @@ pub(crate) struct Api {
     #[arg(short, long, conflicts_with = "paginate")]
     pub(crate) include: bool,
 
+    /// Save the response body in this file, which is replaced only when the body is complete
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["paginate", "jq"])]
+    pub(crate) output: Option<PathBuf>,
+
     /// Fetch all pages and print them as one object, with their lists joined
     #[arg(long)]
     pub(crate) paginate: bool,

@@ -232,3 +232,6 @@ pub(crate) struct Du {
     #[arg(short, long)]
     pub(crate) bytes: bool,
 }
+
+    #[command(flatten)]
+    pub(crate) list: ListOptions,

@@ -49,12 +49,13 @@ pub(crate) struct Arguments {
 }
 
 /// The options whose value is a file or a directory.
-const PATH_FLAGS: [&str; 11] = [
+const PATH_FLAGS: [&str; 12] = [
     "--credentials",
     "--dir",
     "--input",
     "--manifest",
     "--config",
+    "--output",
     "--connect",
     "--ledger",
     "--service-account-file",

@@ -4,17 +4,19 @@ mod fields;
 mod pages;
 mod target;
 
+use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
 use earthengine::token::internal::display_path;
-use earthengine::{EarthEngine, Error, Method, VerifyLevel};
-use serde_json::{Map, Value};
+use earthengine::{EarthEngine, Error, Method, VerifyLevel, rest};
+use serde_json::{Map, Value, json};
 
 use crate::cli::{Api, Global};
+use crate::command::asset::size::human;
 use crate::error::{CliError, Phase};
-use crate::output::{print, print_response};
+use crate::output::{path_json, print, print_json, print_response, print_status};
 use crate::waiting::Progress;
 use pages::Pages;
 use target::Target;
@@ -49,11 +51,38 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
     if api.paginate {
         return print_response(call.all_pages(&ee).await?.as_bytes());
     }
+    if let Some(file) = &api.output {
+        return save(global, &call, &ee, api.include, file).await;
+    }
     let response = call.send(&ee).await?;
     if api.include {
-        print(render_head(&response))?;
+        print(render_head(response.status(), response.headers()))?;
     }
     print_response(response.bytes())
+}
+
+/// Saves the response body in a file.
+async fn save(
+    global: &Global,
+    call: &Call<'_>,
+    ee: &EarthEngine,
+    is_head_shown: bool,
+    file: &Path,
+) -> Result<(), CliError> {
+    let response = call.request(ee)?.send_streaming().await;
+    let response = response.map_err(|error| call.error(ee, error))?;
+    if is_head_shown {
+        print(render_head(response.status(), response.headers()))?;
+    }
+    let saved = response.save(file).await;
+    let bytes = saved.map_err(|error| call.error(ee, error))?;
+    if global.json {
+        return print_json(&json!({"path": path_json(file), "bytes": bytes}));
+    }
+    if !global.quiet {
+        print_status(&format!("saved {} in {}", human(bytes), display_path(file)));
+    }
+    Ok(())
 }
 
 impl<'a> Call<'a> {
@@ -95,7 +124,7 @@ impl<'a> Call<'a> {
         Ok(call)
     }
 
-    async fn send(&self, ee: &EarthEngine) -> Result<Response, CliError> {
+    fn request(&self, ee: &EarthEngine) -> Result<RequestBuilder, CliError> {
         let mut request: RequestBuilder = ee.request(self.method.clone(), &self.target.path);
         for (key, value) in &self.query {
             request = request.query(key, value);
@@ -109,21 +138,29 @@ impl<'a> Call<'a> {
                 .map_err(|_| CliError::usage(&format!("invalid header name {name:?}")))?;
             request = request.header(name, value);
         }
-        request.send().await.map_err(|error| {
-            let error = Error::from(error);
-            // Failures of the network and unexplained responses already name the request.
-            let text = error.to_string();
-            if text.starts_with(&format!("{} ", self.method)) {
-                return CliError::call(&error, ee.project());
-            }
-            let message = format!("{} {}: {text}", self.method, self.target.path);
-            CliError::call(&error.context(message), ee.project())
-        })
+        Ok(request)
+    }
+
+    async fn send(&self, ee: &EarthEngine) -> Result<Response, CliError> {
+        let response = self.request(ee)?.send().await;
+        response.map_err(|error| self.error(ee, error))
+    }
+
+    fn error(&self, ee: &EarthEngine, error: rest::Error) -> CliError {
+        let is_of_file = error.kind() == rest::ErrorKind::File;
+        let error = Error::from(error);
+        // Failures of the network and unexplained responses already name the request.
+        let text = error.to_string();
+        if is_of_file || text.starts_with(&format!("{} ", self.method)) {
+            return CliError::call(&error, ee.project());
+        }
+        let message = format!("{} {}: {text}", self.method, self.target.path);
+        CliError::call(&error.context(message), ee.project())
     }
 
     async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {
         let mut pages = Pages::default();
-        let progress = Progress::new("fetching pages");
+        let progress = Progress::new("fetching items");
         while let Some(token) = pages.add(self.send(ee).await?.bytes())? {
             self.set_page_token(token)?;
             progress.set(pages.count());
@@ -149,10 +186,13 @@ impl<'a> Call<'a> {
 }
 
 /// Formats the status and the headers of a response.
-fn render_head(response: &Response) -> String {
-    let mut text = format!("HTTP {}\n", response.status());
-    for (name, value) in response.headers() {
-        let value = String::from_utf8_lossy(value.as_bytes());
+fn render_head<N: Display, V: AsRef<[u8]>>(
+    status: impl Display,
+    headers: impl IntoIterator<Item = (N, V)>,
+) -> String {
+    let mut text = format!("HTTP {status}\n");
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_ref());
         text += &format!("{name}: {}\n", crate::output::strip_unsafe_chars(&value));
     }
     text + "\n"

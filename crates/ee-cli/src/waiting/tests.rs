@@ -83,6 +83,57 @@ fn activity_shows_its_progress_and_what_it_waits_for() {
 }
 
 #[test]
+fn download_shows_its_bytes_beside_no_list() {
+    let start = Instant::now();
+    let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+    let id = tracing::Id::from_u64;
+    let line = WaitingLine::default();
+    let download = |done, total| What {
+        activity: "downloading".into(),
+        done,
+        total,
+        is_bytes: true,
+        ..What::default()
+    };
+    line.state().begin(id(1), waits_for(1), at(0.0));
+    line.state().begin(id(2), download(0, None), at(1.0));
+    assert_eq!(
+        message(&line, at(3.0)).unwrap(),
+        "downloading … waiting for oauth2.googleapis.com (attempt 1, 3 s) …"
+    );
+    line.state().waits[1].what.done = 1536;
+    assert_eq!(message(&line, at(3.0)).unwrap(), "downloading: 1.50 KiB …");
+    line.state().waits[1].what.total = Some(2048);
+    assert_eq!(
+        line.state().line(at(3.0)),
+        Some(Line {
+            message: "downloading …".into(),
+            progress: Some((1536, 2048, true))
+        })
+    );
+    line.state().begin(id(3), works(7, None), at(3.0));
+    assert_eq!(message(&line, at(3.1)).unwrap(), "downloading …");
+    let shown = message(&line, at(4.0)).unwrap();
+    assert!(shown.starts_with("listing assets: 7 …"), "{shown}");
+}
+
+#[test]
+fn timed_activity_shows_its_seconds() {
+    let start = Instant::now();
+    let line = WaitingLine::default();
+    let what = What {
+        activity: "waiting for the task A: RUNNING".into(),
+        is_timed: true,
+        ..What::default()
+    };
+    line.state().begin(tracing::Id::from_u64(1), what, start);
+    assert_eq!(
+        message(&line, start + Duration::from_secs(61)).unwrap(),
+        "waiting for the task A: RUNNING, 61 s …"
+    );
+}
+
+#[test]
 fn templates_are_valid() {
     for template in [None, Some((1, 2, true)), Some((1, 2, false))] {
         let bar = ProgressBar::with_draw_target(Some(2), ProgressDrawTarget::hidden());

@@ -182,6 +182,8 @@ async fn conflicting_api_arguments_exit_2_without_requests() {
         &["api", "-X", "FLY", "config"],
         &["api", "config", "-f", "novalue"],
         &["api", "-i", "--paginate", "config"],
+        &["api", "-o", "file", "--paginate", "config"],
+        &["api", "-o", "file", "--jq", ".name", "config"],
         &["api", "value:compute", "-f", "a=1", "-f", "a[b]=2"],
     ] {
         let (status, error) = machine.failure(arguments).await;

@@ -206,6 +206,8 @@ async fn sizes_are_added_up_and_requested_where_a_list_has_none() {
         ])
     );
     assert!(machine.ok(&["du", "-s", &a]).await.contains("3.0 KiB  "));
+    let csv = machine.ok(&["du", "--format", "csv", &b]).await;
+    assert_eq!(csv, format!("name,size_bytes,assets\n{b},7,1\n"));
     // The others are printed if one is missing.
     let result = machine.run(&["du", "-s", &named("gone"), &b]).await;
     assert_eq!(result.status, 6);

@@ -40,6 +40,8 @@ mod status;
 mod tasks;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod terminal_progress;
 mod warm;
 
 use std::collections::BTreeMap;

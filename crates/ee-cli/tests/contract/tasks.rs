@@ -10,7 +10,7 @@ const MANIFEST: &str = r#"{"name": "projects/ee-demo-project/assets/up", "tilese
 
 impl Machine {
     /// Starts an import and returns the ID of its task.
-    async fn start_import(&self) -> String {
+    pub(super) async fn start_import(&self) -> String {
         let manifest = self.file("manifest.json", MANIFEST).display().to_string();
         let id = self
             .ok(&["upload", "image", "--manifest", &manifest, "-q", "-f"])

@@ -15,10 +15,12 @@ impl Machine {
         arguments: &[&str],
         steps: &[(&str, &str)],
     ) -> (i32, String) {
-        let command: Vec<_> = [env!("CARGO_BIN_EXE_eectl")]
-            .iter()
-            .chain(arguments)
-            .collect();
+        let program = env!("CARGO_BIN_EXE_eectl");
+        self.play(&[&[program], arguments].concat(), steps).await
+    }
+
+    /// Runs a program on a terminal, like [`on_terminal`](Self::on_terminal).
+    pub(super) async fn play(&self, command: &[&str], steps: &[(&str, &str)]) -> (i32, String) {
         let mut environment = self.variables.clone();
         environment.entry("TERM".into()).or_insert("xterm".into());
         let play = json!({
@@ -79,48 +81,6 @@ impl Machine {
         machine.run(&["project", "set", "forest-one"]).await;
         machine.set("TERM", "dumb");
         machine
-    }
-}
-
-#[tokio::test]
-async fn silent_server_is_named_after_two_seconds() {
-    let machine = Machine::with_key(|b| b).await;
-    let silent = Fault::delay(std::time::Duration::from_secs(4));
-    machine.emulator.fault("earthengine.googleapis.com", silent);
-    let (status, shown) = machine.on_terminal(&["init"], &[]).await;
-    assert_eq!(status, 0, "{shown}");
-    let (before, after) = shown
-        .split_once("waiting for earthengine.googleapis.com (attempt 1, 2 s)")
-        .unwrap();
-    assert!(!before.contains("credential "), "{shown}");
-    let (_, result) = after.rsplit_once("\u{1b}[2K").unwrap();
-    assert!(result.starts_with("credential "), "{shown}");
-
-    for flag in ["-q", "--json"] {
-        let silent = Fault::delay(std::time::Duration::from_secs(3));
-        machine.emulator.fault("earthengine.googleapis.com", silent);
-        let (_, shown) = machine.on_terminal(&["init", flag], &[]).await;
-        assert!(!shown.contains("waiting for"), "{shown}");
-    }
-}
-
-#[tokio::test]
-async fn long_list_shows_its_progress_and_erases_it() {
-    let mut machine = Machine::with_key(|b| b).await;
-    machine.set("NO_COLOR", "1");
-    let slow = || Fault::delay(std::time::Duration::from_secs(2));
-    let host = "cloudresourcemanager.googleapis.com";
-    machine.emulator.fault(host, slow());
-    let (status, shown) = machine.on_terminal(&["project", "list"], &[]).await;
-    assert_eq!(status, 0, "{shown}");
-    let (_, after) = shown.split_once("listing projects …").unwrap();
-    let (_, list) = after.rsplit_once("\u{1b}[2K").unwrap();
-    assert!(list.trim_start().starts_with("PROJECT"), "{shown}");
-    for flag in ["-q", "--json", "--color=never"] {
-        machine.emulator.fault(host, slow());
-        let (_, shown) = machine.on_terminal(&["project", "list", flag], &[]).await;
-        let is_shown = flag == "--color=never";
-        assert_eq!(shown.contains("listing projects …"), is_shown, "{shown}");
     }
 }
 

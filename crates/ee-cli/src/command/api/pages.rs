@@ -44,9 +44,10 @@ impl Pages {
         Ok(next)
     }
 
-    /// Returns the number of pages that have a next one.
+    /// Returns the number of items received so far.
     pub(super) fn count(&self) -> usize {
-        self.seen.len()
+        let lists = self.joined.values().filter_map(Value::as_array);
+        lists.map(Vec::len).sum()
     }
 
     pub(super) fn into_text(self) -> String {

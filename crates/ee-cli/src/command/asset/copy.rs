@@ -11,6 +11,7 @@ use crate::cli::asset::Copy;
 use crate::command::session::{Failures, MAX_STARTED, Session, advise, asset_name, count};
 use crate::error::CliError;
 use crate::output::{print, print_json};
+use crate::waiting::Progress;
 
 pub(crate) async fn run(global: &Global, arguments: &Copy) -> Result<(), CliError> {
     let from: AssetName = asset_name(&arguments.from)?;
@@ -81,10 +82,12 @@ async fn copy_tree(
     };
     let mut copied: Vec<Value> = Vec::new();
     let mut failures = Failures::default();
+    let progress = Progress::of("copying assets", total);
     for asset in containers {
         let name = renamed(asset);
         // What is in a folder that cannot be created would fail, too: it ends the copy.
         session.create_like(asset, &name, overwrite).await?;
+        progress.advance();
         report(session, &asset.name, &name, &mut copied)?;
     }
     let copies = stream::iter(leaves).map(|asset| async {
@@ -100,11 +103,13 @@ async fn copy_tree(
     });
     let mut copies = copies.buffered(MAX_STARTED);
     while let Some((from, name, result)) = copies.next().await {
+        progress.advance();
         match result {
             Ok(_) => report(session, from, &name, &mut copied)?,
             Err(error) => failures.push(from, error),
         }
     }
+    drop(progress);
     if global.json {
         print_json(&json!({"copied": copied, "failed": failures.as_json()}))?;
     }

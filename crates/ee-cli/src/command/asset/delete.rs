@@ -15,6 +15,7 @@ use crate::command::session::{Failures, MAX_STARTED, Session, advise, count};
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::style::{Text, write_stderr};
+use crate::waiting::Progress;
 
 pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliError> {
     let names = arguments.assets.iter().map(|id| super::writable(id));
@@ -45,6 +46,7 @@ pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliEr
     // The containers that keep an asset which could not be deleted.
     let mut kept: BTreeSet<String> = BTreeSet::new();
     let assets = &session.ee.assets();
+    let progress = Progress::of("deleting assets", total);
     for level in &levels {
         let (remaining, possible): (Vec<&String>, Vec<&String>) =
             level.iter().partition(|name| kept.contains(*name));
@@ -54,6 +56,7 @@ pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliEr
         });
         let mut deletions = deletions.buffered(MAX_STARTED);
         while let Some((name, result)) = deletions.next().await {
+            progress.advance();
             let Err(error) = result else {
                 deleted.push(name);
                 if !global.json {
@@ -77,6 +80,7 @@ pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliEr
             failures.push(name, error);
         }
         for name in remaining {
+            progress.advance();
             kept.extend(parent(name));
             let message =
                 format!("cannot delete {name}: it still contains assets that could not be deleted");
@@ -86,6 +90,7 @@ pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliEr
             );
         }
     }
+    drop(progress);
     if global.json && (failures.is_empty() || total > 1) {
         print_json(&json!({"deleted": deleted, "failed": failures.as_json()}))?;
     }

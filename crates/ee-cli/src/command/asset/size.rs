@@ -11,6 +11,8 @@ use crate::cli::asset::Du;
 use crate::command::session::{Failures, MAX_STARTED, Session, asset_name, count};
 use crate::error::CliError;
 use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::table::Table;
+use crate::waiting::Progress;
 
 /// The total of an asset and everything in it.
 struct Total {
@@ -48,6 +50,16 @@ pub(crate) async fn run(global: &Global, arguments: &Du) -> Result<(), CliError>
             );
             print_json(&totals.collect::<Value>())?;
         }
+    } else if arguments.list.is_csv() {
+        let mut table = Table::new(["name", "size_bytes", "assets"]);
+        for total in &totals {
+            table.row([
+                total.name.clone(),
+                total.bytes.to_string(),
+                total.count.to_string(),
+            ]);
+        }
+        table.print_csv()?;
     } else {
         let lines = totals.iter().map(|total| {
             let size = match arguments.bytes {
@@ -103,6 +115,7 @@ impl Session<'_> {
 
     /// Returns the sizes of assets, requesting those that a list did not contain.
     async fn sizes(&self, assets: Vec<Asset>, failures: &mut Failures) -> Vec<(String, u64)> {
+        let progress = Progress::of("measuring assets", assets.len());
         let sizes = stream::iter(assets).map(|asset| async move {
             let size = match size(&asset) {
                 Some(size) => Ok(size),
@@ -116,6 +129,7 @@ impl Session<'_> {
         let mut sizes = sizes.buffered(MAX_STARTED);
         let mut all = Vec::new();
         while let Some((name, size)) = sizes.next().await {
+            progress.advance();
             match size {
                 Ok(size) => all.push((name, size)),
                 Err(error) => {
@@ -166,7 +180,7 @@ fn totals(names: &[String], sizes: &[(String, u64)]) -> Vec<Total> {
 }
 
 /// Formats a size with a unit, in powers of 1024.
-pub(super) fn human(bytes: u64) -> String {
+pub(in crate::command) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

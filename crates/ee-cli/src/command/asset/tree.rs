@@ -8,6 +8,7 @@ use futures_util::stream;
 
 use crate::command::session::{Failures, MAX_STARTED, Session};
 use crate::error::CliError;
+use crate::waiting::Progress;
 
 /// How a folder or collection is listed.
 #[derive(Clone, Copy, Default)]
@@ -69,13 +70,21 @@ impl Session<'_> {
     }
 
     /// Returns the assets in a folder or collection.
-    async fn children(&self, parent: &str, listing: Listing<'_>) -> Result<Vec<Asset>, CliError> {
+    async fn children(
+        &self,
+        parent: &str,
+        listing: Listing<'_>,
+        progress: &Progress,
+    ) -> Result<Vec<Asset>, CliError> {
         let mut items = self.list(parent, listing);
         let mut assets = Vec::new();
         while listing.max.is_none_or(|max| assets.len() < max) {
             match items.next().await {
                 None => break,
-                Some(Ok(asset)) => assets.push(asset),
+                Some(Ok(asset)) => {
+                    assets.push(asset);
+                    progress.advance();
+                }
                 Some(Err(error)) => return Err(self.error(&format!("list {parent}"), error)),
             }
         }
@@ -91,9 +100,10 @@ impl Session<'_> {
     ) -> Tree {
         let mut tree = Tree::default();
         let mut level = roots;
+        let progress = &Progress::new("listing assets");
         while !level.is_empty() {
             let lists = stream::iter(level.drain(..)).map(|parent| async {
-                let children = self.children(&parent, listing).await;
+                let children = self.children(&parent, listing, progress).await;
                 (parent, children)
             });
             let mut lists = lists.buffered(MAX_STARTED);

@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::command::session::{Failures, MAX_STARTED, Session, count};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status};
+use crate::waiting::Progress;
 
 /// The words for many tasks. Tasks that are being cancelled already are left alone.
 const WORDS: &[(&str, &[OperationState])] = &[
@@ -34,7 +35,9 @@ pub(super) async fn run(global: &Global, ids: &[String]) -> Result<(), CliError>
     let mut requests = requests.buffered(MAX_STARTED);
     let mut results: Vec<Value> = Vec::new();
     let mut failures = Failures::default();
+    let progress = Progress::of("canceling tasks", total);
     while let Some((id, result)) = requests.next().await {
+        progress.advance();
         match result {
             Ok(None) => {
                 results.push(json!({"id": id, "cancelled": true}));
@@ -51,6 +54,7 @@ pub(super) async fn run(global: &Global, ids: &[String]) -> Result<(), CliError>
             Err(error) => failures.push(&id, error),
         }
     }
+    drop(progress);
     if global.json && (failures.is_empty() || !results.is_empty()) {
         print_json(&Value::Array(results))?;
     }
@@ -71,17 +75,17 @@ impl Session<'_> {
         &self,
         states: &[OperationState],
     ) -> Result<Vec<String>, CliError> {
-        let all = self
-            .ee
-            .operations()
-            .list()
-            .page_size(500)
-            .items()
-            .all()
-            .await;
-        let all = all.map_err(|error| self.error("list the tasks", error))?;
-        let found = all.iter().filter(|task| states.contains(task.state()));
-        Ok(found.map(|task| task.id().to_owned()).collect())
+        let mut tasks = self.ee.operations().list().page_size(500).items();
+        let progress = Progress::new("listing tasks");
+        let mut found = Vec::new();
+        while let Some(task) = tasks.next().await {
+            let task = task.map_err(|error| self.error("list the tasks", error))?;
+            progress.advance();
+            if states.contains(task.state()) {
+                found.push(task.id().to_owned());
+            }
+        }
+        Ok(found)
     }
 
     /// Cancels a task. Returns its state if it has ended, or is being cancelled.

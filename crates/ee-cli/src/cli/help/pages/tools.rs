@@ -77,6 +77,10 @@ pub(super) const PAGES: &[Page] = &[
                 "Send a body from standard input",
                 "eectl api POST value:compute --input - < body.json",
             ),
+            (
+                "Save an image",
+                "eectl api image:computePixels --input body.json --output image.tif",
+            ),
         ],
         environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
         files: CREDENTIAL_FILES,
