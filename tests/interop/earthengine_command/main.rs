@@ -63,6 +63,13 @@ const LINES: &[(Compare, &str, &str)] = &[
     ),
     (
         Success,
+        "asset set A/moved -ts 2024-02-01 -te 2024-02-02",
+        "",
+    ),
+    (Success, "asset setbands A/banded red green", ""),
+    (Success, "asset setbands A/banded red", ""),
+    (
+        Success,
         "asset set A/moved -p text=null -p gone=null -p (string)null=null",
         "",
     ),
@@ -88,7 +95,7 @@ const LINES: &[(Compare, &str, &str)] = &[
     (
         Success,
         "acl ch -dg staff@example.com -d robot@p.iam.gserviceaccount.com A/moved",
-        "acl ch --dg staff@example.com -d robot@p.iam.gserviceaccount.com A/moved",
+        "",
     ),
     (Json, "acl get A/moved", ""),
     (Success, "acl set acl.json A/image", ""),
@@ -108,6 +115,37 @@ const LINES: &[(Compare, &str, &str)] = &[
     (Success, "upload image --manifest image.json --wait", ""),
     (Success, "upload image --manifest image.json", ""),
     (Success, "upload image --manifest image.json -f -w 60", ""),
+    (
+        Success,
+        "upload external_image --manifest external.json",
+        "",
+    ),
+    (
+        Success,
+        "upload external_image --manifest external.json",
+        "",
+    ),
+    (
+        Success,
+        "alpha upload external_image --manifest external.json -f",
+        "",
+    ),
+    (
+        Success,
+        "upload image --asset_id A/tiles gs://b/1.tif --bands R,G --pyramiding_policy mode,max --nodata_value=-1,0 --crs EPSG:4326",
+        "",
+    ),
+    (
+        Success,
+        "upload table --asset_id A/rows gs://b/1.csv --x_column x --y_column y --geodesic --max_error 2 --csv_delimiter ;",
+        "",
+    ),
+    (
+        Success,
+        "alpha project_config set --max_concurrent_exports 5",
+        "",
+    ),
+    (Success, "alpha project_config get", ""),
     (Success, "task info none", ""),
     (Lines, "task list -s FAILED", ""),
 ];
@@ -143,6 +181,13 @@ impl World {
             "acl.json",
             r#"{"readers": ["user:jane@example.com"], "writers": ["group:staff@example.com"], "all_users_can_read": true}"#,
         );
+        file(
+            "external.json",
+            r#"{"name": "projects/ee-demo-project/assets/cog", "tilesets": [{"id": "t", "sources": [{"uris": ["gs://b/a.tif"]}]}]}"#,
+        );
+        let bands = json!({"type": "IMAGE", "bands": [{"id": "b1"}, {"id": "b2"}]});
+        let bands = bands.as_object().unwrap().clone();
+        emulator.put_asset_fields(&format!("{ROOT}/banded"), bands);
         emulator.put_asset(&format!("{ROOT}/image"), "IMAGE");
         emulator.put_asset(&format!("{ROOT}/sized"), "FOLDER");
         for (name, size) in [("one", "1536"), ("two", "7")] {

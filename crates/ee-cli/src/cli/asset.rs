@@ -33,6 +33,9 @@ pub(crate) enum AssetCommand {
     Delete(Delete),
     /// Set or remove properties and times of an asset
     Set(Set),
+    /// Rename the bands of an image
+    #[command(name = "setbands")]
+    SetBands(SetBands),
     /// Show and change who can use an asset
     Acl(Acl),
     /// Show the size of assets, including what they contain
@@ -168,6 +171,17 @@ pub(crate) struct Set {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SetBands {
+    /// The image to change
+    #[arg(value_name = "ASSET")]
+    pub(crate) asset: String,
+
+    /// The new names of all its bands, in their order; `asset info` shows the bands
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Acl {
     #[command(subcommand)]
     pub(crate) command: AclCommand,
@@ -231,7 +245,7 @@ pub(crate) struct Du {
     /// Show sizes in bytes
     #[arg(short, long)]
     pub(crate) bytes: bool,
-}
 
     #[command(flatten)]
     pub(crate) list: ListOptions,
+}

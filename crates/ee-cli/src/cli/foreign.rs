@@ -9,7 +9,10 @@ use super::takes_value;
 use crate::error::CliError;
 
 /// Commands, and ours that do the same.
-const SAME: [(&str, &str); 14] = [
+const SAME: [(&str, &str); 17] = [
+    ("alpha project_config get", "project config get"),
+    ("alpha project_config set", "project config set"),
+    ("alpha upload external_image", "upload external-image"),
     ("login", "auth login"),
     ("logout", "auth logout"),
     ("whoami", "auth status"),
@@ -27,7 +30,7 @@ const SAME: [(&str, &str); 14] = [
 ];
 
 /// Commands that differ from ours, with advice and our command.
-const DIFFERENT: [(&str, &str, &str); 14] = [
+const DIFFERENT: [(&str, &str, &str); 17] = [
     (
         "auth activate-service-account",
         "Pass the key file with --credentials, or set GOOGLE_APPLICATION_CREDENTIALS to its path.",
@@ -56,6 +59,11 @@ const DIFFERENT: [(&str, &str, &str); 14] = [
     ),
     ("config", "Set the project.", "eectl project set PROJECT"),
     (
+        "model",
+        "Models are prepared with Google's command, which runs TensorFlow.",
+        "earthengine model prepare",
+    ),
+    (
         "project current",
         "Show the project that programs use.",
         "eectl project show",
@@ -81,7 +89,25 @@ const DIFFERENT: [(&str, &str, &str); 14] = [
         "The API is enabled with gcloud, or on the page that `eectl doctor` shows.",
         "gcloud services enable earthengine.googleapis.com --project=PROJECT",
     ),
+    (
+        "upload_manifest",
+        "Pass the file with --manifest.",
+        "eectl upload image --manifest FILE",
+    ),
+    (
+        "upload_table_manifest",
+        "Pass the file with --manifest.",
+        "eectl upload table --manifest FILE",
+    ),
     ("version", "Print the version.", "eectl --version"),
+];
+
+/// The options of the `earthengine` command with two letters after one dash, which would be two options
+/// here.
+const TWO_LETTERS: [(&str, &str); 3] = [
+    ("-dg", "--delete-group"),
+    ("-te", "--time-end"),
+    ("-ts", "--time-start"),
 ];
 
 /// Options of other commands, with advice.
@@ -109,6 +135,7 @@ const OPTIONS: [(&str, &str); 6] = [
 ///
 /// Returns an error that names our command if it does something else.
 pub(super) fn translate(args: &[OsString]) -> Result<Vec<OsString>, CliError> {
+    let args = &with_long_options(args)[..];
     let words = command_words(args);
     for (theirs, ours) in SAME {
         if let Some(count) = matching(&words, theirs) {
@@ -133,6 +160,21 @@ pub(super) fn translate(args: &[OsString]) -> Result<Vec<OsString>, CliError> {
         }
     }
     Ok(args.to_vec())
+}
+
+/// Replaces options with two letters after one dash, of the commands that have them.
+fn with_long_options(args: &[OsString]) -> Vec<OsString> {
+    let mut args = args.to_vec();
+    let has_them = match command_words(&args).first() {
+        Some((_, word)) => ["acl", "asset", "upload"].contains(word),
+        None => false,
+    };
+    for arg in args.iter_mut().take_while(|arg| has_them && *arg != "--") {
+        if let Some((_, long)) = TWO_LETTERS.iter().find(|(theirs, _)| *arg == *theirs) {
+            *arg = long.into();
+        }
+    }
+    args
 }
 
 /// Explains an option of another program.
@@ -200,6 +242,19 @@ mod tests {
                 "eectl --service_account_file f project list",
             ),
             ("eectl api whoami", "eectl api whoami"),
+            (
+                "eectl alpha project_config set --max_concurrent_exports 5",
+                "eectl project config set --max_concurrent_exports 5",
+            ),
+            (
+                "eectl asset set a -ts 2024-01-01 -te 2024-01-02",
+                "eectl asset set a --time-start 2024-01-01 --time-end 2024-01-02",
+            ),
+            (
+                "eectl acl ch -dg a@example.com -- -dg",
+                "eectl acl ch --delete-group a@example.com -- -dg",
+            ),
+            ("eectl task list -ts", "eectl task list -ts"),
             ("eectl --project login init", "eectl --project login init"),
             ("eectl project set login", "eectl project set login"),
             ("eectl -- login", "eectl -- login"),

@@ -11,6 +11,7 @@ mod init;
 mod parse;
 mod project;
 pub(crate) mod task;
+pub(crate) mod upload;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(crate) use completion::{complete, script};
 pub(crate) use global::Global;
 pub(crate) use init::Init;
 pub(crate) use parse::{Rejection, command, parse, requested_color};
-pub(crate) use project::{ListProjects, Project, ProjectCommand, SetProject};
+pub(crate) use project::{ListProjects, Project, ProjectCommand, ProjectConfigCommand, SetProject};
 
 use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
@@ -54,8 +55,8 @@ const PATH_FLAGS: [&str; 12] = [
     "--dir",
     "--input",
     "--manifest",
-    "--config",
     "--output",
+    "--config",
     "--connect",
     "--ledger",
     "--service-account-file",
@@ -140,7 +141,7 @@ pub(crate) enum Command {
     /// List, show, cancel and wait for tasks: exports and imports
     Task(task::Task),
     /// Import files in Cloud Storage as assets
-    Upload(task::Upload),
+    Upload(upload::Upload),
     /// Check every step from the credentials to a computed value
     Doctor,
     /// Send a request and print the response body

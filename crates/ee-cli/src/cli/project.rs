@@ -24,6 +24,34 @@ pub(crate) enum ProjectCommand {
     Show,
     /// Verify that Earth Engine can be used in a project
     Check(OptionalProjectId),
+    /// Show and change the Earth Engine configuration of the project
+    Config(ProjectConfig),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectConfig {
+    #[command(subcommand)]
+    pub(crate) command: ProjectConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectConfigCommand {
+    /// Print the configuration as JSON
+    Get,
+    /// Change the configuration
+    Set(SetProjectConfig),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetProjectConfig {
+    /// Run at most this many exports at the same time
+    #[arg(
+        long,
+        value_name = "N",
+        alias = "max_concurrent_exports",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) max_concurrent_exports: u32,
 }
 
 #[derive(Debug, Args)]

@@ -28,6 +28,7 @@ pub(crate) async fn run(global: &Global, asset: &Asset) -> Result<(), CliError> 
         AssetCommand::Move(arguments) => rename(global, arguments).await,
         AssetCommand::Delete(arguments) => delete::run(global, arguments).await,
         AssetCommand::Set(arguments) => properties::run(global, arguments).await,
+        AssetCommand::SetBands(arguments) => properties::set_bands(global, arguments).await,
         AssetCommand::Acl(arguments) => acl::run(global, arguments).await,
         AssetCommand::Du(arguments) => size::run(global, arguments).await,
     }

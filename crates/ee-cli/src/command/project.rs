@@ -1,6 +1,7 @@
 //! `eectl project`: lists, sets, shows and verifies Cloud projects.
 
 pub(crate) mod after_login;
+mod config;
 mod file;
 mod picker;
 mod prompt;
@@ -35,6 +36,7 @@ pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), CliErr
         ProjectCommand::Unset => unset(global),
         ProjectCommand::Show => show(global).await,
         ProjectCommand::Check(project) => check(global, project.id.as_deref()).await,
+        ProjectCommand::Config(config) => config::run(global, &config.command).await,
     }
 }
 

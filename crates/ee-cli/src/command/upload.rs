@@ -1,28 +1,23 @@
 //! `eectl upload`: imports files in Cloud Storage as assets.
 
-use std::io::Read as _;
-use std::path::Path;
+mod manifest;
+
 use std::time::Duration;
 
-use earthengine::token::internal::display_path;
-use earthengine::{Operation, Remedy, rest};
+use earthengine::{Operation, rest};
 use serde_json::{Value, json};
 
-use super::asset::properties::{parse_properties, parse_time};
 use super::session::{Session, advise, invalid_argument};
 use crate::cli::Global;
-use crate::cli::task::{Import, Upload, UploadCommand};
+use crate::cli::upload::{Import, ImportExternalImage, Upload, UploadCommand};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status};
 
 pub(crate) async fn run(global: &Global, upload: &Upload) -> Result<(), CliError> {
-    let (import, is_table) = match &upload.what {
-        UploadCommand::Image(import) => (import, false),
-        UploadCommand::Table(import) => (import, true),
-    };
-    let manifest = match &import.manifest {
-        Some(file) => read(file)?,
-        None => describe(import, is_table)?,
+    let (import, is_table, manifest) = match &upload.what {
+        UploadCommand::Image(image) => (&image.import, false, manifest::of_image(image)?),
+        UploadCommand::Table(table) => (&table.import, true, manifest::of_table(table)?),
+        UploadCommand::ExternalImage(image) => return external_image(global, image).await,
     };
     let session = Session::connect(global).await?;
     let started = session.start(import, is_table, &manifest).await?;
@@ -48,7 +43,39 @@ pub(crate) async fn run(global: &Global, upload: &Upload) -> Result<(), CliError
         .await
 }
 
+async fn external_image(global: &Global, image: &ImportExternalImage) -> Result<(), CliError> {
+    let manifest = manifest::read(&image.manifest)?;
+    let session = Session::connect(global).await?;
+    let client = session.ee.client();
+    let created = client.import_external_image(&manifest, image.force).await;
+    let name = asset(&manifest);
+    created.map_err(|error| session.import_error(name, image.force, error))?;
+    if global.json {
+        return print_json(&json!({"name": name}));
+    }
+    print(format!("created {name}\n"))
+}
+
+/// Returns the name of the new asset.
+fn asset(manifest: &Value) -> &str {
+    let name = manifest.get("name").and_then(Value::as_str);
+    name.unwrap_or("the asset")
+}
+
 impl Session<'_> {
+    /// Converts the error of an import.
+    fn import_error(&self, name: &str, is_forced: bool, error: rest::Error) -> CliError {
+        let error = match error.kind() {
+            rest::ErrorKind::InvalidRequest => return invalid_argument(&error),
+            _ if is_forced => error,
+            _ => advise(
+                error,
+                "If the asset exists already, add --force to replace it.",
+            ),
+        };
+        self.error(&format!("import {name}"), error)
+    }
+
     async fn start(
         &self,
         import: &Import,
@@ -71,14 +98,7 @@ impl Session<'_> {
         if let Some(id) = &new_id {
             request = request.request_id(id);
         }
-        let name = manifest
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or("the asset");
         request.start().await.map_err(|error| {
-            if error.kind() == rest::ErrorKind::InvalidRequest {
-                return invalid_argument(&error);
-            }
             let error = match new_id.filter(|_| error.is_transient()) {
                 // The import may have started.
                 Some(id) => {
@@ -90,78 +110,9 @@ impl Session<'_> {
                     .into();
                     error.with_remedy(remedy)
                 }
-                None if import.force => error,
-                None => advise(
-                    error,
-                    "If the asset exists already, add --force to replace it.",
-                ),
+                None => error,
             };
-            self.error(&format!("import {name}"), error)
+            self.import_error(asset(manifest), import.force, error)
         })
     }
 }
-
-/// Makes a manifest of the command line.
-fn describe(import: &Import, is_table: bool) -> Result<Value, CliError> {
-    if let Some(uri) = import.uris.iter().find(|uri| !uri.starts_with("gs://")) {
-        return Err(CliError::usage_with_remedy(
-            &format!("{uri} is not a file in Cloud Storage"),
-            Remedy::new("Copy the file to a bucket, and name it gs://BUCKET/FILE:")
-                .command("gcloud storage cp FILE gs://BUCKET/"),
-        ));
-    }
-    let source = |uri: &String| json!({"uris": [uri]});
-    let sources: Vec<Value> = import.uris.iter().map(source).collect();
-    let mut manifest = json!({"name": import.asset_id});
-    if !is_table {
-        manifest["tilesets"] = json!([{"id": "ts", "sources": sources}]);
-    } else if sources.len() == 1 {
-        manifest["sources"] = json!(sources);
-    } else {
-        return Err(CliError::usage_with_remedy(
-            "a table is imported from one file",
-            Remedy::new("Use one URI, or a manifest with several `sources`."),
-        ));
-    }
-    let mut properties = parse_properties(&import.property)?;
-    properties.retain(|_, value| !value.is_null());
-    if !properties.is_empty() {
-        manifest["properties"] = json!(properties);
-    }
-    for (field, option, text) in [
-        ("startTime", "--time-start", &import.time_start),
-        ("endTime", "--time-end", &import.time_end),
-    ] {
-        if let Some(time) = text.as_deref().map(|text| parse_time(option, text)) {
-            manifest[field] = json!(time?);
-        }
-    }
-    Ok(manifest)
-}
-
-fn read(file: &Path) -> Result<Value, CliError> {
-    let result = match file == Path::new("-") {
-        true => {
-            let mut text = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut text).map(|_| text)
-        }
-        false => std::fs::read(file),
-    };
-    let text =
-        result.map_err(|e| CliError::io(&format!("cannot read {}", display_path(file)), &e))?;
-    let invalid = |why: &str| {
-        CliError::usage_with_remedy(
-            &format!("the manifest {} {why}", display_path(file)),
-            Remedy::new(MANIFEST)
-                .url("https://developers.google.com/earth-engine/guides/image_manifest"),
-        )
-    };
-    let manifest: Value =
-        serde_json::from_slice(&text).map_err(|error| invalid(&format!("is not JSON: {error}")))?;
-    match manifest.is_object() {
-        true => Ok(manifest),
-        false => Err(invalid("is not a JSON object")),
-    }
-}
-
-const MANIFEST: &str = "Use an object such as {\"name\": \"projects/PROJECT/assets/PATH\", \"tilesets\": [{\"sources\": [{\"uris\": [\"gs://BUCKET/FILE.tif\"]}]}]}; tables have `sources` instead of `tilesets`.";

@@ -231,7 +231,10 @@ async fn invalid_names_are_usage_errors_without_requests() {
             &["acl", "ch", "-u", "allUsers:W", "users/me/a"],
             "write access",
         ),
-        (&["acl", "ch", "-dg", "users/me/a"], "not an email address"),
+        (
+            &["acl", "ch", "-d", "g", "users/me/a"],
+            "not an email address",
+        ),
     ] {
         let (status, error) = machine.failure(arguments).await;
         assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
@@ -436,4 +439,36 @@ async fn access_is_shown_set_and_changed() {
         .failure(&["asset", "acl", "set", "missing.json", &a])
         .await;
     assert_eq!((status, code(&error)), (1, "io"));
+}
+
+#[tokio::test]
+async fn bands_are_renamed_in_their_order() {
+    let machine = Machine::with_key(|b| b).await;
+    let name = format!("{ROOT}/banded");
+    let fields = json!({"type": "IMAGE", "bands": [{"id": "b1", "grid": {}}, {"id": "b2"}]});
+    let fields = fields.as_object().unwrap().clone();
+    machine.emulator.put_asset_fields(&name, fields);
+    let renamed = machine
+        .ok(&["asset", "setbands", &name, "red", "green"])
+        .await;
+    assert_eq!(renamed, format!("updated {name}\n"));
+    let asset = machine
+        .run(&["asset", "info", &name, "--json"])
+        .await
+        .json();
+    assert_eq!(
+        asset["bands"],
+        json!([{"id": "red", "grid": {}}, {"id": "green"}])
+    );
+    let (status, error) = machine.failure(&["asset", "setbands", &name, "red"]).await;
+    assert_eq!((status, code(&error)), (6, "invalid_argument"));
+    assert!(
+        error["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("eectl asset info"),
+        "{error}"
+    );
+    let (status, _) = machine.failure(&["asset", "setbands", &name]).await;
+    assert_eq!(status, 2);
 }

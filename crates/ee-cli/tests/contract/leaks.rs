@@ -17,7 +17,7 @@ const ASSET: &str = "projects/ee-demo-project/assets/a";
 const OTHER_ASSET: &str = "projects/ee-demo-project/assets/b";
 
 /// Every command with its arguments. A command that is missing here fails a test.
-pub(crate) const COMMANDS: [(&str, &[&str]); 52] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 56] = [
     ("init", &[]),
     ("asset list", &[]),
     ("asset info", &[ASSET]),
@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: [(&str, &[&str]); 52] = [
     ("asset move", &[ASSET, OTHER_ASSET]),
     ("asset delete", &[ASSET]),
     ("asset set", &[ASSET, "--property", "a=1"]),
+    ("asset setbands", &[ASSET, "red"]),
     ("asset acl get", &[ASSET]),
     ("asset acl set", &["private", ASSET]),
     ("asset acl ch", &["--user", "a@example.com:R", ASSET]),
@@ -47,6 +48,7 @@ pub(crate) const COMMANDS: [(&str, &[&str]); 52] = [
     ("task wait", &["ABCDEFGHIJKLMNOPQRSTUVWX", "--timeout", "1"]),
     ("upload image", &["--manifest", "/dev/null"]),
     ("upload table", &["--manifest", "/dev/null"]),
+    ("upload external-image", &["--manifest", "/dev/null"]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
     ("auth list", &[]),
     ("auth scopes", &[]),
@@ -55,6 +57,8 @@ pub(crate) const COMMANDS: [(&str, &[&str]); 52] = [
     ("auth token", &["--no-token-cache"]),
     ("authenticate", &["--mode=notebook", "--quiet", "--force"]),
     ("project list", &[]),
+    ("project config get", &[]),
+    ("project config set", &["--max-concurrent-exports", "5"]),
     ("project check", &[]),
     ("project select", &[]),
     ("project set", &[PROJECT]),

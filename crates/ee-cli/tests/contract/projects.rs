@@ -350,3 +350,22 @@ async fn tier_is_shown_where_the_server_reports_it() {
         .json();
     assert_eq!(json["tier"], "standard");
 }
+
+#[tokio::test]
+async fn export_limit_is_shown_and_changed() {
+    let machine = Machine::with_key(|b| b).await;
+    let set = ["project", "config", "set", "--max-concurrent-exports"];
+    let result = machine.run(&[&set[..], &["1"]].concat()).await;
+    assert_eq!(
+        result.stdout,
+        format!("{PROJECT} runs at most 1 export at the same time\n")
+    );
+    let limit = machine.run(&[&set[..], &["5", "--json"]].concat()).await;
+    assert_eq!(limit.json()["maxConcurrentExports"], 5);
+    let config = machine.run(&["project", "config", "get"]).await;
+    let config: Value = serde_json::from_str(&config.stdout).unwrap();
+    assert_eq!(config["maxConcurrentExports"], 5);
+    assert_eq!(config["name"], format!("projects/{PROJECT}/config"));
+    let (status, error) = machine.failure(&[&set[..], &["0"]].concat()).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+}

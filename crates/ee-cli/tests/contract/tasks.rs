@@ -442,3 +442,24 @@ async fn each_failure_is_reported_in_json() {
         "2 of 2 tasks could not be canceled"
     );
 }
+
+#[tokio::test]
+async fn external_image_is_created_at_once() {
+    let machine = Machine::with_key(|b| b).await;
+    let manifest = machine
+        .file("manifest.json", MANIFEST)
+        .display()
+        .to_string();
+    let upload = ["upload", "external-image", "--manifest", manifest.as_str()];
+    let created = machine.ok(&upload).await;
+    assert_eq!(created, "created projects/ee-demo-project/assets/up\n");
+    let (status, error) = machine.failure(&upload).await;
+    assert_eq!((status, code(&error)), (6, "invalid_argument"));
+    let remedy = error["remedy"].as_str().unwrap();
+    assert!(remedy.contains("--force"), "{error}");
+    let forced = machine
+        .run(&[&upload[..], &["-f", "--json"]].concat())
+        .await;
+    assert_eq!(forced.json()["name"], "projects/ee-demo-project/assets/up");
+    assert!(machine.states().is_empty(), "no task");
+}

@@ -391,6 +391,7 @@ fn set(
     path: &str,
 ) -> Result<(), Response> {
     let (from, to, key) = match path {
+        "bands" => return rename_bands(fields, new),
         "start_time" | "startTime" => (Some(new), fields, "startTime".to_owned()),
         "end_time" | "endTime" => (Some(new), fields, "endTime".to_owned()),
         "properties" => (Some(new), fields, path.to_owned()),
@@ -418,6 +419,25 @@ fn set(
         Some(value) => to.insert(key, value.clone()),
         None => to.remove(&key),
     };
+    Ok(())
+}
+
+/// Renames the bands of an image.
+fn rename_bands(fields: &mut Map<String, Value>, new: &Map<String, Value>) -> Result<(), Response> {
+    let bands = |fields: &Map<String, Value>| {
+        let bands = fields.get("bands").and_then(Value::as_array);
+        bands.cloned().unwrap_or_default()
+    };
+    let (mut old, new) = (bands(fields), bands(new));
+    if old.len() != new.len() {
+        return Err(error_responses::invalid_argument(
+            "The number of band names is not the number of bands.",
+        ));
+    }
+    for (band, renamed) in old.iter_mut().zip(new) {
+        band["id"] = renamed["id"].clone();
+    }
+    fields.insert("bands".into(), Value::Array(old));
     Ok(())
 }
 

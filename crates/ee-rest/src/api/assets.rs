@@ -152,6 +152,14 @@ impl AssetUpdate {
         self.field("endTime", "end_time", None)
     }
 
+    /// Renames the bands of an image, in their order. There must be one name for each band.
+    #[must_use]
+    pub fn band_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let bands = names.into_iter().map(|name| json!({"id": name.into()}));
+        self.asset.insert("bands".to_owned(), bands.collect());
+        self.changes("bands".to_owned())
+    }
+
     fn field<'a>(mut self, name: &str, mask: &str, value: impl Into<Option<&'a str>>) -> Self {
         let value = value.into();
         if let Some(time) = value.filter(|time| !is_rfc3339(time)) {
@@ -389,7 +397,7 @@ impl Assets {
         if update.update_mask.paths.is_empty() {
             return Err(Error::invalid_request(
                 format!("the update of the asset {id:?} is empty"),
-                "Set at least one property, the start time or the end time.",
+                "Set at least one property, the start time, the end time or the names of bands.",
             ));
         }
         self.0
@@ -505,12 +513,17 @@ mod tests {
             .property("a", ())
             .property("b", 2)
             .start_time("2023-01-01T00:00:00Z")
-            .start_time("2024-01-01T00:00:00Z");
+            .start_time("2024-01-01T00:00:00Z")
+            .band_names(["red", "green"]);
         assert_eq!(
             serde_json::to_value(&update).unwrap(),
             json!({
-                "asset": {"properties": {"b": 2}, "startTime": "2024-01-01T00:00:00Z"},
-                "updateMask": {"paths": ["properties.\"a\"", "properties.\"b\"", "start_time"]},
+                "asset": {
+                    "properties": {"b": 2},
+                    "startTime": "2024-01-01T00:00:00Z",
+                    "bands": [{"id": "red"}, {"id": "green"}],
+                },
+                "updateMask": {"paths": ["properties.\"a\"", "properties.\"b\"", "start_time", "bands"]},
             })
         );
     }

@@ -1,22 +1,41 @@
-//! `eectl asset set`.
+//! `eectl asset set` and `eectl asset setbands`.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use earthengine::{AssetUpdate, Remedy};
 use serde_json::{Map, Number, Value, json};
 
 use crate::cli::Global;
-use crate::cli::asset::Set;
-use crate::command::session::Session;
+use crate::cli::asset::{Set, SetBands};
+use crate::command::session::{Session, advise};
 use crate::error::CliError;
 use crate::output::{print, print_json};
 
 pub(super) async fn run(global: &Global, arguments: &Set) -> Result<(), CliError> {
-    let name = super::writable(&arguments.asset)?;
-    let update = update(arguments)?;
+    send(global, &arguments.asset, &update(arguments)?, None).await
+}
+
+pub(super) async fn set_bands(global: &Global, arguments: &SetBands) -> Result<(), CliError> {
+    let update = AssetUpdate::new().band_names(&arguments.names);
+    let advice = "An image has one name for each band; `eectl asset info` shows its bands.";
+    send(global, &arguments.asset, &update, Some(advice)).await
+}
+
+/// Changes an asset. `advice` is about a request that the server considers invalid.
+async fn send(
+    global: &Global,
+    id: &str,
+    update: &AssetUpdate,
+    advice: Option<&str>,
+) -> Result<(), CliError> {
+    let name = super::writable(id)?;
     let session = Session::connect(global).await?;
-    let updated = match session.ee.assets().update(name.as_str(), &update).await {
+    let updated = match session.ee.assets().update(name.as_str(), update).await {
         Ok(asset) => asset,
         Err(error) => {
+            let error = match advice {
+                Some(advice) => advise(error, advice),
+                None => error,
+            };
             let what = format!("update {name}");
             return Err(session.explain_missing(&what, &name, error).await);
         }

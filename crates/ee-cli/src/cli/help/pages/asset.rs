@@ -158,6 +158,17 @@ pub(super) const PAGES: &[Page] = &[
         ignored: &[],
     },
     Page {
+        name: "asset setbands",
+        examples: &[(
+            "Rename the bands of an image",
+            "eectl asset setbands projects/my-project/assets/a red green blue",
+        )],
+        environment: ENVIRONMENT,
+        files: CREDENTIAL_FILES,
+        statuses: STATUSES,
+        ignored: &[],
+    },
+    Page {
         name: "asset acl",
         examples: &[
             (
@@ -310,8 +321,8 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl upload image --manifest image.json",
             ),
             (
-                "Import it and wait until it is ready",
-                "eectl upload image --manifest image.json --wait",
+                "Import a file with masked pixels, and wait until the image is ready",
+                "eectl upload image --asset-id projects/my-project/assets/a \\\n      --wait --nodata-value -9999 gs://my-bucket/a.tif",
             ),
         ],
         environment: ENVIRONMENT,
@@ -328,6 +339,17 @@ pub(super) const PAGES: &[Page] = &[
         environment: ENVIRONMENT,
         files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
+        ignored: &[],
+    },
+    Page {
+        name: "upload external-image",
+        examples: &[(
+            "Create an image of cloud-optimized GeoTIFFs",
+            "eectl upload external-image --manifest image.json",
+        )],
+        environment: ENVIRONMENT,
+        files: CREDENTIAL_FILES,
+        statuses: STATUSES,
         ignored: &[],
     },
 ];

@@ -93,4 +93,37 @@ pub(super) const PAGES: &[Page] = &[
         statuses: STATUSES,
         ignored: &[],
     },
+    Page {
+        name: "project config",
+        examples: &[("Show the configuration", "eectl project config get")],
+        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
+        files: CREDENTIAL_FILES,
+        statuses: STATUSES,
+        ignored: &[],
+    },
+    Page {
+        name: "project config get",
+        examples: &[
+            ("Show the configuration", "eectl project config get"),
+            (
+                "Show how many exports run at the same time",
+                "eectl project config get --jq .maxConcurrentExports",
+            ),
+        ],
+        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
+        files: CREDENTIAL_FILES,
+        statuses: STATUSES,
+        ignored: &[],
+    },
+    Page {
+        name: "project config set",
+        examples: &[(
+            "Run at most 5 exports at the same time",
+            "eectl project config set --max-concurrent-exports 5",
+        )],
+        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
+        files: CREDENTIAL_FILES,
+        statuses: STATUSES,
+        ignored: &[],
+    },
 ];
