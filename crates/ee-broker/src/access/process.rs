@@ -172,16 +172,16 @@ mod tests {
         for process in found {
             assert_eq!(process.unwrap().pid, std::process::id());
         }
-        assert!(!processes.0.lock().unwrap().is_running);
         assert!(!processes.may_search_for_status());
-        tokio::time::sleep(MIN_PAUSE).await;
+        // The search ends after the last socket is reported.
         for _ in 0..100 {
+            tokio::time::sleep(MIN_PAUSE).await;
             if processes.may_search_for_status() {
                 break;
             }
-            tokio::time::sleep(MIN_PAUSE).await;
         }
         assert!(processes.may_search_for_status());
+        assert!(!processes.0.lock().unwrap().is_running);
         assert_eq!(processes.with_socket(u64::MAX, Purpose::Status).await, None);
     }
 
