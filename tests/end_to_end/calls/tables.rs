@@ -58,7 +58,13 @@ async fn computed_images_are_described() {
         [("IMAGE", "a/0"), ("IMAGE", "a/1"), ("IMAGE", "a/2")]
     );
     assert_eq!(images[2].properties["n"], 2);
+    let load = json!({"functionName": "Image.load", "arguments": {"id": {"constantValue": "a"}}});
+    let load = json!({"arrayValue": {"values": [{"functionInvocationValue": load}]}});
+    let made = json!({"functionName": "ImageCollection.fromImages", "arguments": {"images": load}});
+    let made = json!({"result": "0", "values": {"0": {"functionInvocationValue": made}}});
     let client = ee.client();
+    let made = client.compute_images(&made).unwrap().items().all().await;
+    assert_eq!(made.unwrap()[0].id, "a");
     let large = client.compute_images(&collection).unwrap();
     let large = large.page_size(u32::MAX).items().all().await;
     assert_eq!(large.unwrap().len(), 3);

@@ -104,6 +104,12 @@ def more_calls(project, name, one, results):
     styled = {"expression": one, "fileFormat": "PNG", "grid": grid}
     data.computePixels({**styled, "visualizationOptions": {"ranges": [{"min": 0, "max": 1}]}})
     data.computeValue(ee.Number(1))
+    made = ee.FeatureCollection([ee.Feature(ee.Geometry.Point(8, 47), {"n": 1}), ee.Feature(None)])
+    data.computeFeatures({"expression": made, "pageSize": 1, "workloadTag": "table"})
+    data.computeImages({"expression": ee.ImageCollection([one, ee.Image(image)])})
+    download = {"table": made, "format": "csv", "selectors": "n", "filename": "made"}
+    data.makeTableDownloadUrl(data.getTableDownloadId(download))
+    data.getThumbnail({"image": one})
     data.getThumbId({"image": one, "format": "jpg", **visualization})
     images = ee.ImageCollection([one])
     data.getThumbId({"image": images, "framesPerSecond": 2, "format": "gif"}, "video")
@@ -149,6 +155,7 @@ def more_calls(project, name, one, results):
     data.cancelOperation(operation)
     tasks[0].status()
     tasks[1].cancel()
+    data.cancelTask(tasks[2].id)
 
 
 def main(mode="", *arguments):

@@ -17,6 +17,11 @@ pub(super) fn compute_images(body: &Map<String, Value>) -> Result<Response, Resp
     list(body, "images", |expression| {
         let images = match evaluate(expression)? {
             Value::Array(images) => images,
+            Value::Object(mut collection)
+                if collection.get("type") == Some(&"ImageCollection".into()) =>
+            {
+                members(&mut collection)
+            }
             _ => return Err(not_a("an image")),
         };
         let described = images.into_iter().map(|mut image| {
@@ -47,6 +52,14 @@ fn list(
     pages::page(key, items(expression)?, &list, size, token)
 }
 
+/// Returns the members of a collection.
+fn members(collection: &mut Map<String, Value>) -> Vec<Value> {
+    match collection.remove("features") {
+        Some(Value::Array(members)) => members,
+        _ => Vec::new(),
+    }
+}
+
 fn not_a(kind: &str) -> Response {
     error_responses::invalid_argument(&format!(
         "Expression does not evaluate to {kind} collection."
@@ -60,10 +73,7 @@ pub(super) fn features(expression: &Map<String, Value>) -> Result<Vec<Value>, Re
         Value::Object(mut collection)
             if collection.get("type") == Some(&"FeatureCollection".into()) =>
         {
-            match collection.remove("features") {
-                Some(Value::Array(features)) => features,
-                _ => Vec::new(),
-            }
+            members(&mut collection)
         }
         _ => return Err(not_a("a feature")),
     };

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::collections;
 use super::expression::{Arguments, Function, Term};
 
 /// The maximum length of a list, so that no request can exhaust memory.
@@ -25,24 +26,25 @@ pub(super) fn call(
         None => plain(&call),
         Some(_) => None,
     };
+    let result = result.or_else(|| collections::call(&call));
     result.unwrap_or_else(|| Err(format!("'{name}' is not a known function.")))
 }
 
 /// A call with typed access to its arguments.
-struct Call<'a> {
-    name: &'a str,
+pub(super) struct Call<'a> {
+    pub(super) name: &'a str,
     arguments: &'a Arguments,
 }
 
 impl Call<'_> {
-    fn optional(&self, parameter: &str) -> Option<&Value> {
+    pub(super) fn optional(&self, parameter: &str) -> Option<&Value> {
         match self.arguments.get(parameter) {
             Some(Term::Plain(value)) if !value.is_null() => Some(value),
             _ => None,
         }
     }
 
-    fn value(&self, parameter: &str) -> Result<&Value, String> {
+    pub(super) fn value(&self, parameter: &str) -> Result<&Value, String> {
         self.optional(parameter).ok_or_else(|| {
             format!(
                 "{}: Parameter '{parameter}' is required and may not be null.",
@@ -72,15 +74,15 @@ impl Call<'_> {
         self.typed(parameter, "Number", self.value(parameter)?, Number::of)
     }
 
-    fn text(&self, parameter: &str) -> Result<&str, String> {
+    pub(super) fn text(&self, parameter: &str) -> Result<&str, String> {
         self.typed(parameter, "String", self.value(parameter)?, Value::as_str)
     }
 
-    fn list(&self, parameter: &str) -> Result<&Vec<Value>, String> {
+    pub(super) fn list(&self, parameter: &str) -> Result<&Vec<Value>, String> {
         self.typed(parameter, "List", self.value(parameter)?, Value::as_array)
     }
 
-    fn dictionary(&self, parameter: &str) -> Result<&Map<String, Value>, String> {
+    pub(super) fn dictionary(&self, parameter: &str) -> Result<&Map<String, Value>, String> {
         self.typed(
             parameter,
             "Dictionary",
@@ -89,7 +91,7 @@ impl Call<'_> {
         )
     }
 
-    fn integer(&self, parameter: &str) -> Result<i64, String> {
+    pub(super) fn integer(&self, parameter: &str) -> Result<i64, String> {
         self.typed(parameter, "Integer", self.value(parameter)?, Value::as_i64)
     }
 

@@ -7,6 +7,7 @@ mod aws;
 mod batch;
 mod client_auth;
 mod code_grant;
+mod collections;
 mod compute;
 mod config;
 mod earthengine;

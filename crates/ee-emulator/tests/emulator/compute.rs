@@ -118,6 +118,39 @@ async fn functions_return_expected_values() {
 }
 
 #[tokio::test]
+#[rustfmt::skip]
+async fn features_images_and_geometries_are_made() {
+    let point = json!({"type": "Point", "coordinates": [8, 47]});
+    let feature = json!({"type": "Feature", "geometry": point, "properties": {"n": 1}});
+    let image = json!({"type": "Image", "id": "a"});
+    let features = json!({"type": "FeatureCollection", "features": [feature, feature]});
+    let ring = json!([[[8, 47], [9, 47], [9, 48], [8, 48], [8, 47]]]);
+    for (function, arguments, result) in [
+        ("GeometryConstructors.Point", json!({"coordinates": [8, 47]}), Ok(point.clone())),
+        ("GeometryConstructors.Rectangle", json!({"coordinates": [[8, 47], [9, 48]], "geodesic": false}), Ok(json!({"type": "Polygon", "coordinates": ring, "geodesic": false}))),
+        ("GeometryConstructors.Rectangle", json!({"coordinates": [8, 47, 9, 48]}), Ok(json!({"type": "Polygon", "coordinates": ring}))),
+        ("GeometryConstructors.Rectangle", json!({"coordinates": [8, 47]}), Err("Two corners")),
+        ("Feature", json!({"geometry": point, "metadata": {"n": 1}}), Ok(feature.clone())),
+        ("Feature", json!({}), Ok(json!({"type": "Feature", "geometry": null, "properties": {}}))),
+        ("Collection", json!({"features": [feature, feature]}), Ok(features.clone())),
+        ("Collection", json!({"features": [image]}), Err("List<Feature>")),
+        ("Collection.size", json!({"collection": features}), Ok(json!(2))),
+        ("Collection.first", json!({"collection": features}), Ok(feature.clone())),
+        ("Collection.limit", json!({"collection": features, "limit": 1}), Ok(json!({"type": "FeatureCollection", "features": [feature]}))),
+        ("Collection.size", json!({"collection": {}}), Err("not a collection")),
+        ("Image.load", json!({"id": "a"}), Ok(image.clone())),
+        ("Image.constant", json!({"value": 1}), Ok(json!({"type": "Image", "bands": [{"id": "constant"}]}))),
+        ("ImageCollection.fromImages", json!({"images": [image]}), Ok(json!({"type": "ImageCollection", "features": [image]}))),
+    ] {
+        let response = evaluate(call(function, arguments.clone())).await;
+        match result {
+            Ok(value) => assert_eq!(response.json()["result"], value, "{function} {arguments}"),
+            Err(message) => assert!(response.text.contains(message), "{function} {arguments}: {}", response.text),
+        }
+    }
+}
+
+#[tokio::test]
 async fn references_and_mapped_functions_are_evaluated() {
     let expression = json!({
         "result": "4",
