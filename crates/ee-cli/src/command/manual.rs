@@ -18,7 +18,8 @@ pub(crate) fn completions(arguments: &Completions) -> Result<(), CliError> {
 }
 
 pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), CliError> {
-    let mut root = with_pages(command(), DEFAULT_WIDTH).disable_help_subcommand(true);
+    let root = with_pages(with_all_help(command()), DEFAULT_WIDTH);
+    let mut root = root.disable_help_subcommand(true);
     root.build();
     let Some(dir) = &arguments.dir else {
         let page = render(&root, "", &[]);
@@ -37,6 +38,12 @@ pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), CliError> {
         ));
     }
     Ok(())
+}
+
+/// Shows the help of options that `-h` omits, which the pages would leave empty.
+fn with_all_help(command: Command) -> Command {
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
+    command.mut_subcommands(with_all_help)
 }
 
 /// Returns the file name and the text of each page, without those of hidden commands.

@@ -30,6 +30,7 @@ async fn manual_is_printed_or_written_with_a_page_per_command() {
     for name in ["eectl.1", "eectl-doctor.1", "eectl-project-select.1"] {
         let text = fs::read_to_string(dir.join(name)).unwrap();
         assert!(text.contains(".TH"), "{name}");
+        assert!(!text.contains("\n\n.TP"), "{name}: an option without help");
     }
     let quiet = ["-q", "man", "--dir", &dir.display().to_string()];
     assert_eq!(machine.run(&quiet).await.stderr, "");
