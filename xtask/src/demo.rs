@@ -71,7 +71,7 @@ async fn emulated() -> Outcome {
     let with_key = environment().with_var("GOOGLE_APPLICATION_CREDENTIALS", key.to_string_lossy());
     connect_to_emulator(&emulator, with_key).await?;
 
-    print("2. A user login in Earth Engine's credentials file\n");
+    print("2. A user login in Earth Engine's login file\n");
     write(&file, &user.earthengine_file_json(Some(PROJECT)))?;
     connect_to_emulator(&emulator, environment()).await?;
 

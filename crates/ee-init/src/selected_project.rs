@@ -27,7 +27,7 @@ pub enum ProjectSource {
     EnvEarthEngineProject,
     /// `EE_PROJECT_ID`.
     EnvEeProjectId,
-    /// The field `project` of Earth Engine's credentials file.
+    /// The field `project` of Earth Engine's login file.
     EarthEngineFile,
     /// `GOOGLE_CLOUD_QUOTA_PROJECT`.
     EnvQuotaProject,
@@ -90,11 +90,11 @@ impl ProjectSource {
         }
     }
 
-    /// Describes the source to users: `Earth Engine's credentials file`.
+    /// Describes the source to users: `Earth Engine's login file`.
     pub fn description(self) -> &'static str {
         match self {
             Self::Explicit => "--project or .project(…)",
-            Self::EarthEngineFile => "Earth Engine's credentials file",
+            Self::EarthEngineFile => "Earth Engine's login file",
             Self::CredentialsQuotaProject => "the credential's quota project",
             Self::CredentialsProject => "the credential",
             Self::GcloudConfig => "gcloud's configuration",

@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
 use crate::output::{print, print_json, strip_unsafe_chars};
 use crate::style::{Text, supports_color};
+use crate::words::searched_source;
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);
@@ -74,7 +75,7 @@ fn render_text(check: &Check, color: bool) -> Text {
     let status = format!("{:<8}", check.status.as_str());
     // Search steps have long names, which move into the message.
     let (name, step) = match check.name.split_once('.') {
-        Some((name, step)) => (name, format!("{step}: ")),
+        Some((name, step)) => (name, format!("{}: ", searched_source(step))),
         None => (check.name.as_str(), String::new()),
     };
     let mut text = Text::default();

@@ -206,7 +206,7 @@ async fn set_works_without_a_login_and_without_the_network() {
     );
     assert_eq!(
         machine.run(&["project", "show"]).await.stdout,
-        format!("{PROJECT} (Earth Engine's credentials file)\n")
+        format!("{PROJECT} (Earth Engine's login file)\n")
     );
     let unset = machine.run(&["project", "unset"]).await;
     assert!(unset.stdout.starts_with("project removed"));

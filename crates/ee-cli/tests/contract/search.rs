@@ -156,11 +156,11 @@ async fn missing_credentials_exit_3_with_a_hint() {
 
 fn lists_the_search(result: &CommandOutput) {
     for step in [
-        "flag",
-        "env:EARTHENGINE_TOKEN",
-        "earthengine_file",
-        "gcloud_adc",
-        "metadata_server",
+        "--credentials",
+        "EARTHENGINE_TOKEN",
+        "Earth Engine's login file",
+        "gcloud's login",
+        "the metadata server",
     ] {
         assert!(
             result.stderr.contains(&format!("  {step}: ")),

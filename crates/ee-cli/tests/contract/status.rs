@@ -138,8 +138,8 @@ async fn status_text_names_file_account_scopes_and_search_steps() {
         "key.json",
         ROBOT,
         "auth/earthengine\n",
-        "  earthengine_file: ",
-        "  metadata_server: skipped",
+        "  Earth Engine's login file: ",
+        "  the metadata server: skipped",
     ] {
         assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
     }

@@ -133,7 +133,7 @@ async fn working_setup_passes_every_check() {
     assert_eq!(check(&diagnosis, "registration").message, "noncommercial");
     assert_eq!(
         check(&diagnosis, "project").message,
-        "ee-demo-project (Earth Engine's credentials file)"
+        "ee-demo-project (Earth Engine's login file)"
     );
 }
 

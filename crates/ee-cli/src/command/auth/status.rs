@@ -116,7 +116,7 @@ fn render_text(status: &LoginStatus, account: Option<&str>) -> String {
     }
     text.push_str("searched\n");
     for step in &status.found.searched {
-        text += &format!("  {}\n", strip_unsafe_chars(&step.to_string()));
+        text += &format!("  {}\n", strip_unsafe_chars(&words::search_step(step)));
     }
     text
 }
