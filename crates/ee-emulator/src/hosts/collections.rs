@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::functions::Call;
+use super::call::Call;
 
 /// Returns the value of a call, or `None` if the function is not one of these.
 pub(super) fn call(call: &Call<'_>) -> Option<Result<Value, String>> {

@@ -5,6 +5,7 @@ mod admission;
 mod assets;
 mod aws;
 mod batch;
+mod call;
 mod client_auth;
 mod code_grant;
 mod collections;
