@@ -46,6 +46,8 @@ pub(crate) struct StoredAsset {
     /// The features of a table.
     pub(crate) features: Vec<Value>,
     pub(crate) bindings: Value,
+    /// The other fields of the IAM policy: the version of its format, for example.
+    pub(crate) policy: Map<String, Value>,
     /// Incremented with each change of the IAM policy.
     pub(crate) etag: u64,
 }
@@ -59,6 +61,7 @@ impl StoredAsset {
             fields,
             features: Vec::new(),
             bindings: json!([]),
+            policy: Map::new(),
             etag: 1,
         }
     }

@@ -169,6 +169,17 @@ async fn iam_policy_is_read_set_and_tested() {
     // Another client created it first.
     let error = assets.set_iam_policy(&name, &old).await.unwrap_err();
     assert_eq!(error.api().unwrap().status, 409);
+    // A condition and other fields are still there after a change.
+    let mut conditional = set.clone();
+    conditional.version = Some(3);
+    conditional.bindings[0].condition = Some(json!({"title": "until May", "expression": "true"}));
+    assets.set_iam_policy(&name, &conditional).await.unwrap();
+    let mut read = assets.get_iam_policy(&name).await.unwrap();
+    read.grant("roles/viewer", "user:jane@example.com");
+    let changed = assets.set_iam_policy(&name, &read).await.unwrap();
+    assert_eq!(changed.version, Some(3));
+    assert_eq!(changed.bindings[0], conditional.bindings[0]);
+    assert_eq!(changed.bindings[1].members, ["user:jane@example.com"]);
     let permissions = ["earthengine.assets.get", "resourcemanager.projects.delete"];
     let held = assets
         .test_iam_permissions(&name, &permissions)

@@ -480,8 +480,10 @@ fn split(mask: &str, separator: Option<char>) -> Vec<String> {
 }
 
 fn policy(asset: &StoredAsset) -> Response {
-    let etag = format!("etag-{}", asset.etag);
-    Response::json(200, &json!({"bindings": asset.bindings, "etag": etag}))
+    let mut policy = asset.policy.clone();
+    policy.insert("bindings".into(), asset.bindings.clone());
+    policy.insert("etag".into(), json!(format!("etag-{}", asset.etag)));
+    Response::json(200, &policy.into())
 }
 
 fn set_policy(
@@ -519,6 +521,7 @@ fn set_policy(
         ));
     }
     asset.bindings = bindings;
+    asset.policy = given.clone();
     asset.etag += 1;
     Ok(policy(asset))
 }
