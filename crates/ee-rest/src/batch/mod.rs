@@ -22,8 +22,8 @@ use crate::client::Inner;
 use crate::error::explain::explain;
 use crate::request::body_fields::add_fields;
 use crate::request::finite::to_vec;
+use crate::request::name::RequestName;
 use crate::request::path::{BATCH, Route};
-use crate::request::prepared::RequestName;
 use crate::send::error_body::MAX_ERROR_BODY;
 use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
 

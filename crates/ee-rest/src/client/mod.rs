@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::error::explain::Caller;
 use crate::request::path::LastUrl;
-use crate::send::Answer;
 use crate::send::admission::Admission;
+use crate::send::answer::Answer;
 use crate::send::driver::Driver;
 use crate::send::events::Events;
 use crate::{Auth, ClientBuilder, Error, WorkloadTag};

@@ -3,6 +3,7 @@
 pub(crate) mod body_fields;
 pub(crate) mod finite;
 pub(crate) mod idempotency;
+pub(crate) mod name;
 pub(crate) mod options;
 pub(crate) mod path;
 pub(crate) mod prepared;

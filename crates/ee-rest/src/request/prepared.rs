@@ -1,6 +1,5 @@
 //! Validated requests.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use crate::client::builder::{QUOTA_PROJECT, quota_project};
 use crate::error::explain::Caller;
 use crate::project_id::ProjectId;
 use crate::request::body_fields::add_fields;
+use crate::request::name::RequestName;
 use crate::request::options::RequestOptions;
 use crate::request::path::Route;
 use crate::send::events::PROFILING;
@@ -50,19 +50,6 @@ pub(crate) struct PreparedRequest {
     /// Overrides the client's quota project: `Some(None)` sends none.
     billed: Option<Option<HeaderValue>>,
     pub(crate) idempotent: bool,
-}
-
-/// The method and path of a request, as shown in messages.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RequestName {
-    pub(crate) method: Method,
-    pub(crate) route: Route,
-}
-
-impl fmt::Display for RequestName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.route)
-    }
 }
 
 impl RequestParts {

@@ -15,7 +15,7 @@ use serde_json::error::Category;
 
 use crate::Error;
 use crate::error::redactor::Secrets;
-use crate::request::prepared::RequestName;
+use crate::request::name::RequestName;
 use crate::send::events::{INIT_MESSAGE, PROFILE, QUOTA_STATUS};
 
 /// A successful response with its whole body.

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use crate::request::prepared::RequestName;
+use crate::request::name::RequestName;
 use crate::send::admission::Permit;
 use crate::send::deadline::earlier;
 use crate::send::driver::runtime;

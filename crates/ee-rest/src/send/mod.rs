@@ -1,6 +1,7 @@
 //! Sending: the permit, the token, the attempt, and the retry.
 
 pub(crate) mod admission;
+pub(crate) mod answer;
 pub(crate) mod deadline;
 pub(crate) mod driver;
 pub(crate) mod error_body;
@@ -11,10 +12,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ee_token::internal::{MAX_UNPROCESSED, Transfer, open_ahead, read_bounded, send_to};
 use ee_token::{AccessToken, Remedy};
-use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::instrument::WithSubscriber as _;
@@ -23,9 +22,11 @@ use tracing::{Dispatch, Instrument as _, Span};
 use crate::client::Inner;
 use crate::error::redactor::Secrets;
 use crate::request::idempotency::AttemptFailure;
-use crate::request::prepared::{PreparedRequest, RequestName};
-use crate::response::streaming::{Body, Limits, Open};
+use crate::request::name::RequestName;
+use crate::request::prepared::PreparedRequest;
+use crate::response::streaming::{Limits, Open};
 use crate::send::admission::{Outage, Permit};
+use crate::send::answer::{Answer, ReceivedBody, ReceivedResponse};
 use crate::send::deadline::{earlier, within};
 use crate::send::error_body::read_error_body;
 use crate::send::failure::{FailedAttempt, Outcome};
@@ -34,18 +35,7 @@ use crate::{ApiError, Client, ClientEvent, Error, ErrorKind, Response, Streaming
 /// Sends a request until it succeeds, fails permanently, or exhausts the retry policy.
 pub(crate) async fn exchange(client: Client, request: PreparedRequest) -> Result<Response, Error> {
     let answer = run(client, request, ResponseMode::Full).await?;
-    let received = answer.received;
-    Ok(Response {
-        status: received.status,
-        headers: received.headers,
-        body: match received.body {
-            ReceivedBody::Full(body) => body,
-            ReceivedBody::Streaming(_) => Bytes::new(),
-        },
-        attempts: answer.attempts,
-        name: answer.name,
-        secrets: answer.secrets,
-    })
+    Ok(answer.into_response())
 }
 
 /// Sends a request like [`exchange`], but returns when the response begins.
@@ -54,29 +44,7 @@ pub(crate) async fn exchange_streaming(
     request: PreparedRequest,
 ) -> Result<StreamingResponse, Error> {
     let answer = run(client, request, ResponseMode::Streaming).await?;
-    let received = answer.received;
-    Ok(StreamingResponse {
-        status: received.status,
-        headers: received.headers,
-        attempts: answer.attempts,
-        name: answer.name,
-        body: match received.body {
-            ReceivedBody::Streaming(open) => Body::Open(open),
-            ReceivedBody::Full(_) => Body::Ended,
-        },
-        read: 0,
-        limits: answer.limits,
-    })
-}
-
-/// What a call that succeeded leaves.
-pub(crate) struct Answer {
-    received: ReceivedResponse,
-    attempts: u32,
-    name: RequestName,
-    /// Everything that was sent.
-    secrets: Secrets,
-    limits: Limits,
+    Ok(answer.into_streaming_response())
 }
 
 async fn run(
@@ -148,17 +116,6 @@ struct Call<'a> {
 enum ResponseMode {
     Full,
     Streaming,
-}
-
-struct ReceivedResponse {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: ReceivedBody,
-}
-
-enum ReceivedBody {
-    Full(Bytes),
-    Streaming(Box<Open>),
 }
 
 impl<'a> Call<'a> {
