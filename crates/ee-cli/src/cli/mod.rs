@@ -141,7 +141,7 @@ pub(crate) enum Command {
     /// List, show, cancel and wait for tasks: exports and imports
     Task(task::Task),
     /// Import files in Cloud Storage as assets
-    Upload(upload::Upload),
+    Upload(Box<upload::Upload>),
     /// Check every step from the credentials to a computed value
     Doctor,
     /// Send a request and print the response body

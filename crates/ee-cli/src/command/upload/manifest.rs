@@ -180,16 +180,16 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::upload::{Upload, UploadCommand};
+    use crate::cli::upload::UploadCommand;
     use crate::cli::{Arguments, Command};
 
     fn manifest(line: &str) -> Result<Value, CliError> {
         let line = format!("eectl upload {line}");
         let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-        let Command::Upload(Upload { what }) = arguments.command else {
+        let Command::Upload(upload) = arguments.command else {
             panic!("{line}");
         };
-        match what {
+        match upload.what {
             UploadCommand::Image(image) => of_image(&image),
             UploadCommand::Table(table) => of_table(&table),
             UploadCommand::ExternalImage(image) => read(&image.manifest),
