@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 
 use earthengine::Remedy;
+use earthengine::init::internal::nearest;
 
 use super::takes_value;
 use crate::error::CliError;
@@ -175,6 +176,16 @@ fn with_long_options(args: &[OsString]) -> Vec<OsString> {
         }
     }
     args
+}
+
+/// Returns our command for a misspelled command of one word.
+pub(super) fn similar(word: &str) -> Option<&'static str> {
+    let words = SAME.iter().map(|(theirs, _)| *theirs);
+    let near = nearest(word, words.filter(|theirs| !theirs.contains(' ')));
+    let (_, ours) = SAME
+        .iter()
+        .find(|(theirs, _)| near.first() == Some(theirs))?;
+    Some(ours)
 }
 
 /// Explains an option of another program.

@@ -106,7 +106,7 @@ fn rejection(mut error: clap::Error, args: &[OsString]) -> Rejection {
             }
         }
         ErrorKind::InvalidSubcommand => {
-            remove_destructive_suggestions(&mut error);
+            correct_suggestions(&mut error, args);
             Rejection::Clap(error)
         }
         ErrorKind::UnknownArgument => {
@@ -120,16 +120,26 @@ fn rejection(mut error: clap::Error, args: &[OsString]) -> Rejection {
     }
 }
 
-fn remove_destructive_suggestions(error: &mut clap::Error) {
+/// Removes destructive suggestions. Without any, suggests ours for a misspelled command of another
+/// program.
+fn correct_suggestions(error: &mut clap::Error, args: &[OsString]) {
     let names = match error.remove(ContextKind::SuggestedSubcommand) {
         Some(ContextValue::String(name)) => vec![name],
         Some(ContextValue::Strings(names)) => names,
-        _ => return,
+        _ => Vec::new(),
     };
-    let names: Vec<_> = names
+    let mut names: Vec<_> = names
         .into_iter()
         .filter(|name| !NEVER_SUGGESTED.contains(&name.as_str()))
         .collect();
+    if names.is_empty()
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && args.get(1).is_some_and(|first| first == word.as_str())
+    {
+        let harmless = |name: &&str| !NEVER_SUGGESTED.iter().any(|no| name.ends_with(no));
+        let ours = foreign::similar(word).filter(harmless);
+        names.extend(ours.map(str::to_owned));
+    }
     if !names.is_empty() {
         error.insert(
             ContextKind::SuggestedSubcommand,

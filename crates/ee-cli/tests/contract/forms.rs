@@ -280,6 +280,24 @@ async fn no_error_suggests_to_remove_something() {
 }
 
 #[tokio::test]
+async fn misspelled_commands_of_other_programs_name_ours() {
+    let machine = Machine::new().await;
+    for (typed, ours) in [
+        ("logn", Some("'auth login'")),
+        ("lgoin", Some("'auth login'")),
+        ("whoam", Some("'auth status'")),
+        ("logotu", None),
+    ] {
+        let result = machine.run(&[typed]).await;
+        assert_eq!(result.status, 2);
+        match ours {
+            Some(ours) => assert!(result.stderr.contains(ours), "{}", result.stderr),
+            None => assert!(!result.stderr.contains("auth logout"), "{}", result.stderr),
+        }
+    }
+}
+
+#[tokio::test]
 async fn options_without_an_effect_are_errors() {
     let machine = Machine::with_key(|b| b).await;
     for (command, option) in [
