@@ -364,7 +364,7 @@ async fn export_limit_is_shown_and_changed() {
     assert_eq!(limit.json()["maxConcurrentExports"], 5);
     let config = machine.run(&["project", "config", "get"]).await;
     let config: Value = serde_json::from_str(&config.stdout).unwrap();
-    assert_eq!(config["maxConcurrentExports"], 5);
+    assert_eq!(config["maxConcurrentExports"], "5");
     assert_eq!(config["name"], format!("projects/{PROJECT}/config"));
     let (status, error) = machine.failure(&[&set[..], &["0"]].concat()).await;
     assert_eq!((status, code(&error)), (2, "usage"));
