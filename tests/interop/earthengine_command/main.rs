@@ -140,12 +140,6 @@ const LINES: &[(Compare, &str, &str)] = &[
         "upload table --asset_id A/rows gs://b/1.csv --x_column x --y_column y --geodesic --max_error 2 --csv_delimiter ;",
         "",
     ),
-    (
-        Success,
-        "alpha project_config set --max_concurrent_exports 5",
-        "",
-    ),
-    (Success, "alpha project_config get", ""),
     (Success, "task info none", ""),
     (Lines, "task list -s FAILED", ""),
 ];
