@@ -11,6 +11,7 @@ pub(crate) mod project;
 pub(crate) mod step;
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use ee_token::internal::{PrintablePath, display_path};
 use ee_token::{Remedy, SecretString};
@@ -228,6 +229,15 @@ impl Search {
     /// # Panics
     /// If it has to wait on a tokio runtime without a time driver.
     pub async fn find(&self) -> Result<FoundCredentials, Error> {
+        self.boxed().await
+    }
+
+    /// Returns the search as an object: each crate that awaits a plain future compiles it again.
+    fn boxed(&self) -> Pin<Box<dyn Future<Output = Result<FoundCredentials, Error>> + Send + '_>> {
+        Box::pin(self.search())
+    }
+
+    async fn search(&self) -> Result<FoundCredentials, Error> {
         let allowed = self.allowed_sources()?;
         let allowed = allowed.as_deref().filter(|allowed| !allowed.is_empty());
         let is_allowed =
