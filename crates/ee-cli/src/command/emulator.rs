@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use earthengine::Remedy;
 use earthengine::token::internal::display_path;
 
 use crate::cli::{Emulator as Arguments, Global};
@@ -38,7 +39,7 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Cl
         print_status(&format!(
             "To use the emulator, run:\n\n    export EARTHENGINE_EMULATOR_HOST={}\n\n{}Press Ctrl-C to stop.",
             emulator.address(),
-            describe(&config)
+            describe(&config, arguments.write_credentials.as_deref())
         ));
     }
     tokio::signal::ctrl_c()
@@ -46,8 +47,9 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Cl
         .map_err(|e| CliError::io("cannot wait for Ctrl-C", &e))
 }
 
-/// Returns a line for each project, account and client.
-fn describe(config: &Config) -> String {
+/// Returns a line for each project, account and client, and for the credentials, which may be in a
+/// directory.
+fn describe(config: &Config, dir: Option<&Path>) -> String {
     let mut rows = Vec::new();
     let projects = config.project.iter();
     rows.extend(projects.map(|project| ("project", project.describe())));
@@ -58,12 +60,13 @@ fn describe(config: &Config) -> String {
     if let Some(machine) = &config.machine {
         rows.push(("machine", format!("runs as {}", machine.service_account)));
     }
-    let how = match config.user.first() {
-        Some(user) => format!(
+    let how = match (dir, config.user.first()) {
+        (Some(dir), _) => format!("in {}", display_path(dir)),
+        (None, Some(user)) => format!(
             "--write-credentials DIR, or `eectl auth login` as {}",
             user.email
         ),
-        None => "--write-credentials DIR".to_owned(),
+        (None, None) => "--write-credentials DIR".to_owned(),
     };
     rows.push(("credentials", how));
     rows.into_iter()
@@ -77,8 +80,6 @@ fn write_credentials(
     project: Option<&str>,
     dir: &Path,
 ) -> Result<(), CliError> {
-    fs::create_dir_all(dir)
-        .map_err(|e| CliError::io(&format!("cannot create {}", display_path(dir)), &e))?;
     let mut files = Vec::new();
     for (number, account) in accounts.service_accounts.iter().enumerate() {
         let name = match number {
@@ -97,6 +98,14 @@ fn write_credentials(
             files.push((format!("{}.json", user.email()), file));
         }
     }
+    if files.is_empty() {
+        return Err(CliError::usage_with_remedy(
+            "there is no account whose credentials could be written",
+            Remedy::new("Add a [[user]] or a [[service_account]] to the file of --config."),
+        ));
+    }
+    fs::create_dir_all(dir)
+        .map_err(|e| CliError::io(&format!("cannot create {}", display_path(dir)), &e))?;
     for (name, text) in files {
         let path = dir.join(name);
         private_file(&path)

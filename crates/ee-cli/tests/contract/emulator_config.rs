@@ -183,3 +183,20 @@ async fn invalid_emulator_configuration_is_a_usage_error() {
     let (status, error) = machine.failure(&["emulator", "--config", &missing]).await;
     assert_eq!((status, code(&error)), (1, "io"), "{error}");
 }
+
+#[tokio::test]
+async fn credentials_of_no_account_are_an_error() {
+    let machine = Machine::new().await;
+    let (file, dir) = (
+        machine.home.path().join("emulator.toml"),
+        machine.home.path().join("credentials"),
+    );
+    fs::write(&file, "[[project]]\nid = \"ada-project\"\n").unwrap();
+    let paths = [&file, &dir].map(|path| path.to_str().unwrap());
+    let emulator = ["emulator", "--port=0", "--config", paths[0]];
+    let write = ["--write-credentials", paths[1]];
+    let (status, error) = machine.failure(&[&emulator[..], &write].concat()).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+    assert!(error["remedy"].as_str().unwrap().contains("[[user]]"));
+    assert!(!dir.exists());
+}

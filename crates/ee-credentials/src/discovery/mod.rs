@@ -232,7 +232,7 @@ impl Search {
         self.boxed().await
     }
 
-    /// Returns the search as an object: each crate that awaits a plain future compiles it again.
+    /// Boxed, so that the search is compiled here and not again in each crate that awaits it.
     fn boxed(&self) -> Pin<Box<dyn Future<Output = Result<FoundCredentials, Error>> + Send + '_>> {
         Box::pin(self.search())
     }
