@@ -89,18 +89,29 @@ async fn check_retries(config: impl Fn(&World) -> Arc<ServerConfig>) {
         let request = ee.client().request(Method::POST, "value:compute");
         request.json(&body).timeout(Duration::from_secs(1)).send()
     };
-    for _ in 0..3 {
+    let mut silent_connections = 0;
+    for _ in 0..20 {
         relay.end(End::Silent).await;
         let response = timeout(Duration::from_secs(5), call()).await;
         let response = response.unwrap().unwrap();
         assert_eq!(response.json::<Value>().unwrap(), json!({"result": 7}));
-        assert_eq!(response.attempts(), 2);
+        match response.attempts() {
+            // The silent connection was not back in the pool yet: the call opened another one.
+            1 => {}
+            2 => silent_connections += 1,
+            attempts => panic!("a call used {attempts} connections"),
+        }
+        if silent_connections == 3 {
+            break;
+        }
     }
+    assert_eq!(silent_connections, 3, "silent connections that were used");
     // A token request has its own timeout of 10 seconds.
     world.emulator.expire_tokens();
     relay.end(End::Silent).await;
     let response = timeout(Duration::from_secs(20), call()).await;
-    assert_eq!(response.unwrap().unwrap().attempts(), 3);
+    // The silent connection, the expired token, and the response.
+    assert!(matches!(response.unwrap().unwrap().attempts(), 2 | 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
