@@ -170,7 +170,7 @@ async fn run(scenario: &Scenario, caller: impl Fn(&QuotaServer) -> Caller) -> Ou
 
 /// The rows of all scenarios.
 pub fn rows(effort: Effort) -> Vec<Row> {
-    let long = Duration::from_secs(effort.pick(120, 4) as u64);
+    let long = Duration::from_secs(effort.pick(300, 4) as u64);
     let outage = match effort.smoke {
         false => (Duration::from_secs(10), Duration::from_secs(40)),
         true => (Duration::from_millis(500), Duration::from_secs(1)),

@@ -5,10 +5,12 @@
 //! noticed early. A request that is rejected by a rate limit gives up its place, and the client
 //! *enters* again, by one request beyond its places, at intervals. The interval grows with each
 //! rejection and shrinks with time, so that rejections stay rare, whatever the quota and the
-//! number of processes that share it. A place whose request succeeds is used again at once: the
-//! server has just freed it. While rejections are recent, a place is also given up after a number
-//! of successes, so that processes take turns. A client without a place waits for its next entry,
-//! which is pacing: its share may be less than one request at a time.
+//! number of processes that share it. It shrinks faster the larger the client's *share* is, the
+//! number of its requests in flight on average, since rejections are counted per success. A place
+//! whose request succeeds is used again at once: the server has just freed it. While rejections
+//! are recent, a place is also given up after a number of successes, and a client with more places
+//! than its share enters less often, so that processes take turns. A client without a place waits
+//! for its next entry, which is pacing: its share may be less than one request at a time.
 //!
 //! **Outages.** When most requests fail for other reasons, the places are halved until none is
 //! left. All requests are then held, and one is let through from time to time as a probe. Successes
@@ -48,21 +50,34 @@ mod entry {
     /// The interval of a client that has not been rejected lately, and the longest.
     pub(super) const INTERVAL: (f64, f64) = (0.2, 200.0);
     /// The least interval before it grows by a rejection.
-    pub(super) const AFTER_REJECTION: f64 = 1.4;
-    /// The factor of the first rejection of the requests that were in flight together.
-    pub(super) const GROWTH: f64 = 1.5;
-    /// The factor of an entry that succeeds.
-    pub(super) const SUCCESS: f64 = 0.93;
-    /// How fast the interval shrinks. The rate grows with the square of the time since the last
-    /// rejection, and is doubled after `DOUBLED`.
-    pub(super) const DECAY: f64 = 0.0125;
-    pub(super) const DOUBLED: f64 = 25.0;
+    pub(super) const AFTER_REJECTION: f64 = 1.5;
+    /// The part by which the first rejection of the requests that were in flight together lengthens
+    /// the interval, and the most that it adds once an entry has succeeded. A proportional growth
+    /// would make those wait longest who have waited longest.
+    pub(super) const GROWTH: f64 = 0.2;
+    pub(super) const MAX_GROWTH: f64 = 0.4;
+    /// How fast the interval shrinks for a share of 1, the power of the share with which this
+    /// grows, and the bounds of the share. The rate also grows with the square of the time since
+    /// the last rejection, and is doubled after `DOUBLED`.
+    pub(super) const DECAY: f64 = 0.0035;
+    pub(super) const SHARE_POWER: f64 = 1.6;
+    pub(super) const SHARE: (f64, f64) = (0.1, 3.0);
+    pub(super) const DOUBLED: f64 = 40.0;
+    /// The time over which the share is averaged.
+    pub(super) const MEMORY: f64 = 60.0;
+    /// The factor of the interval of a client with more places than its share.
+    pub(super) const ABOVE_SHARE: f64 = 2.7;
     /// The interval above which places are given up after a number of successes each.
-    pub(super) const CONTENDED: f64 = 1.0;
-    pub(super) const TURN: f64 = 25.0;
-    /// Up to this number of places, a client with more places enters less often, and gives up its
-    /// places as often.
-    pub(super) const FEW: f64 = 2.5;
+    pub(super) const CONTENDED: f64 = 0.6;
+    /// The number of successes for a share of at least `SMALL_SHARE`, and how it grows for smaller
+    /// ones: a quota of few places loses more while a place is not used.
+    pub(super) const TURN: f64 = 11.0;
+    pub(super) const SMALL_SHARE: f64 = 2.0;
+    pub(super) const SMALL_SHARE_POWER: f64 = 0.7;
+    /// The number of places from which each is given up after more successes.
+    pub(super) const MANY: f64 = 2.5;
+    /// The places that a rejection costs beside its own, as a part of the square root of all.
+    pub(super) const LOSS: f64 = 0.53;
 }
 
 /// The bounds of the duration of a call, in seconds. Shorter calls are not paced any faster.
@@ -78,7 +93,7 @@ const FAILING: f64 = 3.0;
 const SUCCESS: f64 = 2.0;
 
 /// The time between probes: grows from the first to the second.
-const PROBE_INTERVAL: (f64, f64) = (0.25, 2.0);
+const PROBE_INTERVAL: (f64, f64) = (0.25, 1.25);
 
 /// How long a call is held at least: time for a few probes.
 const MIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -128,6 +143,11 @@ pub(crate) struct Control {
     has_worked: bool,
     entry_interval: f64,
     interval_updated: Option<Instant>,
+    /// Whether an entry has succeeded since the first rejection.
+    has_entered: bool,
+    /// The requests in flight on average, from the successes since the first rejection.
+    share: f64,
+    share_updated: Option<Instant>,
     next_entry: Option<Instant>,
     /// The first rejection of the last group that was in flight together.
     last_rejection: Option<Instant>,
@@ -183,6 +203,9 @@ impl Control {
             has_worked: false,
             entry_interval: entry::INTERVAL.0,
             interval_updated: None,
+            has_entered: false,
+            share: 1.0,
+            share_updated: None,
             next_entry: None,
             last_rejection: None,
             min_places: 0,
@@ -348,7 +371,7 @@ impl Control {
         let opening = self.opening.as_ref()?;
         let elapsed = opening.since.map_or(Duration::ZERO, |since| now - since);
         let doubled = (elapsed.as_millis() / OPENING_INTERVAL.as_millis()).min(32) as u32;
-        let first = (self.max / 20).max(2) << doubled;
+        let first = (self.max / CONCURRENCY).max(1) << doubled;
         Some(first.saturating_add(opening.successes))
     }
 
@@ -382,21 +405,36 @@ impl Control {
 
     /// Shrinks the interval by the time that has passed.
     fn update_interval(&mut self, now: Instant) {
-        let calls = |since: Option<Instant>| {
-            since.map_or(0.0, |at| (now - at).as_secs_f64() / self.call_time())
-        };
-        let quiet = calls(self.last_rejection) / entry::DOUBLED;
-        let decay = entry::DECAY * calls(self.interval_updated) * (1.0 + quiet * quiet);
+        let quiet = self.calls_since(self.last_rejection, now) / entry::DOUBLED;
+        let share = self.share(now).clamp(entry::SHARE.0, entry::SHARE.1);
+        let decay = entry::DECAY
+            * share.powf(entry::SHARE_POWER)
+            * self.calls_since(self.interval_updated, now)
+            * (1.0 + quiet * quiet);
         self.entry_interval = (self.entry_interval * (-decay).exp()).max(entry::INTERVAL.0);
         self.interval_updated = Some(now);
     }
 
     fn schedule_entry(&mut self, now: Instant) {
-        let few = 1.0 + (self.places as f64).min(entry::FEW);
+        let factor = if self.places as f64 > self.share(now) {
+            entry::ABOVE_SHARE
+        } else {
+            1.0
+        };
         let jitter = 0.5 + self.random();
-        let wait = self.entry_interval * self.call_time() * few * jitter;
+        let wait = self.entry_interval * self.call_time() * factor * jitter;
         let at = now + Duration::from_secs_f64(wait);
         self.next_entry = Some(self.next_entry.map_or(at, |next| next.max(at)));
+    }
+
+    /// Returns the time since an event, as a multiple of the duration of a call.
+    fn calls_since(&self, event: Option<Instant>, now: Instant) -> f64 {
+        event.map_or(0.0, |at| (now - at).as_secs_f64() / self.call_time())
+    }
+
+    fn share(&self, now: Instant) -> f64 {
+        let age = self.calls_since(self.share_updated, now);
+        self.share * (-age / entry::MEMORY).exp()
     }
 
     /// Returns the duration of a call in seconds.
@@ -457,22 +495,25 @@ impl Control {
     /// Uses up part of a place, so that processes take turns.
     fn take_turn(&mut self, slot: Slot, now: Instant) {
         self.update_interval(now);
-        if slot.is_entry {
-            self.entry_interval = (self.entry_interval * entry::SUCCESS).max(entry::INTERVAL.0);
+        self.has_entered |= slot.is_entry;
+        let places = (self.places as f64).max(1.0);
+        if self.share_updated.is_none() {
+            self.share = places;
         }
+        // Less than one for calls so short that their entries are not paced any faster.
+        let call = (self.call_time / self.call_time()).min(1.0);
+        self.share = self.share(now) + call / entry::MEMORY;
+        self.share_updated = Some(now);
         if self.entry_interval <= entry::CONTENDED {
             return;
         }
-        // Many places are given up more slowly, and those of short calls as slowly as they are
-        // regained.
-        let places = (self.places as f64).max(1.0);
-        let part = (entry::FEW / places).sqrt().min(1.0) / entry::TURN;
-        self.turn += part * (self.call_time / self.call_time()).min(1.0);
+        let small = (entry::SMALL_SHARE / self.share.max(entry::SHARE.0)).max(1.0);
+        let many = (places / entry::MANY).sqrt().max(1.0);
+        self.turn += call / (entry::TURN * small.powf(entry::SMALL_SHARE_POWER) * many);
         if self.turn >= 1.0 {
             self.turn -= 1.0;
             self.places = self.places.saturating_sub(1);
             if self.places == 0 {
-                self.entry_interval = (self.entry_interval * entry::GROWTH).min(entry::INTERVAL.1);
                 self.schedule_entry(now);
             }
         }
@@ -503,12 +544,16 @@ impl Control {
             self.last_rejection = Some(now);
             self.min_places = self.places / 2;
             let interval = self.entry_interval.max(entry::AFTER_REJECTION);
-            self.entry_interval = (interval * entry::GROWTH).min(entry::INTERVAL.1);
+            let mut growth = interval * entry::GROWTH;
+            if self.has_entered {
+                growth = growth.min(entry::MAX_GROWTH);
+            }
+            self.entry_interval = (interval + growth).min(entry::INTERVAL.1);
         }
         let before = self.places;
         self.places = before.saturating_sub(1).max(self.min_places.min(before));
         if is_first {
-            self.places -= ((self.places as f64).sqrt() * 0.6) as usize;
+            self.places -= ((self.places as f64).sqrt() * entry::LOSS) as usize;
         }
         self.schedule_entry(now);
         if let Some(at) = now.checked_add(retry_after.min(MAX_RETRY_AFTER)) {
