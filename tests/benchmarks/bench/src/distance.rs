@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,14 +33,15 @@ const FIRST_BYTES: Duration = Duration::from_millis(90);
 /// The duration of a computation.
 const COMPUTATION: Duration = Duration::from_millis(100);
 
-/// Starts the server and the relay on port 443, on threads of their own.
-pub fn start(authority: &Authority) {
+/// Starts the server and the relay on port 443, on threads of their own. `emulator` is the URL of
+/// the host that describes the API.
+pub fn start(authority: &Authority, emulator: String) {
     let tls = TlsAcceptor::from(authority.issue(&HOSTS).server_config());
     std::thread::spawn(move || {
         crate::harness::all_cores().block_on(async {
             let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = server.local_addr().expect("an address");
-            tokio::spawn(accept(server, tls));
+            tokio::spawn(accept(server, tls, emulator));
             let relay = TcpListener::bind("127.0.0.1:443").await.expect("port 443");
             while let Ok((client, _)) = relay.accept().await {
                 tokio::spawn(delay(client, address));
@@ -48,9 +50,10 @@ pub fn start(authority: &Authority) {
     });
 }
 
-async fn accept(listener: TcpListener, tls: TlsAcceptor) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, emulator: String) {
+    let emulator: Arc<str> = emulator.into();
     while let Ok((stream, _)) = listener.accept().await {
-        let tls = tls.clone();
+        let (tls, emulator) = (tls.clone(), emulator.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let Ok(stream) = tls.accept(stream).await else {
@@ -59,8 +62,9 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor) {
             let mut builder = auto::Builder::new(TokioExecutor::new());
             // As Google's servers.
             builder.http2().max_concurrent_streams(100);
+            let service = service_fn(|request| respond(request, emulator.clone()));
             let _ = builder
-                .serve_connection(TokioIo::new(stream), service_fn(respond))
+                .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
     }
@@ -69,7 +73,10 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor) {
 type Body =
     StreamBody<std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
 
-async fn respond(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn respond(
+    request: Request<Incoming>,
+    emulator: Arc<str>,
+) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();
     let body = if path.ends_with("/token") {
         text(r#"{"access_token":"ya29.far","expires_in":3599,"token_type":"Bearer"}"#)
@@ -79,6 +86,13 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Body>, Infallibl
     } else if let Some(bytes) = path.strip_suffix(":getPixels") {
         let digits = bytes.rsplit('/').next().unwrap_or_default();
         chunks(digits.parse().expect("a number of bytes"))
+    } else if path.ends_with("$discovery/rest") {
+        let path = request.uri().path_and_query().expect("a path");
+        let description = reqwest::get(format!("{emulator}{path}")).await;
+        let bytes = description.expect("a response").bytes().await;
+        one(bytes.expect("a body"))
+    } else if path.ends_with("/algorithms") {
+        text(r#"{"algorithms":[]}"#)
     } else {
         text(r#"{"name":"projects/p-1234/config","registrationState":"REGISTERED_COMMERCIALLY"}"#)
     };
@@ -86,8 +100,11 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Body>, Infallibl
 }
 
 fn text(text: &'static str) -> Body {
-    let frame = Frame::data(Bytes::from_static(text.as_bytes()));
-    StreamBody::new(stream::iter([Ok(frame)]).boxed())
+    one(Bytes::from_static(text.as_bytes()))
+}
+
+fn one(bytes: Bytes) -> Body {
+    StreamBody::new(stream::iter([Ok(Frame::data(bytes))]).boxed())
 }
 
 fn chunks(bytes: usize) -> Body {

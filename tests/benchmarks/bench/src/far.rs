@@ -2,12 +2,13 @@
 //!
 //! A network namespace gives the relay Google's host names and port.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use earthengine::EarthEngine;
+use ee_emulator::{Emulator, Project};
 use ee_rest::{Auth, Client};
 use ee_test_support::certificates::Authority;
 use ee_token::{AccessToken, Endpoints, HttpClient, TokenCache};
@@ -17,6 +18,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::contenders::login_json;
 use crate::distance::{self, HOSTS, ROUND_TRIP};
@@ -30,19 +32,20 @@ const INSIDE: &str = "EE_BENCH_INSIDE_NAMESPACE";
 /// one, which prints them.
 pub fn rows(effort: Effort, python: Option<&Path>, repository: &Path) -> Vec<Row> {
     if std::env::var_os(INSIDE).is_some() {
-        return rows_inside(effort);
+        return rows_inside(effort, python, repository);
     }
-    let python = python.unwrap_or(Path::new("python3"));
     let bundle = std::env::temp_dir().join(format!("ee-bench-{}.pem", std::process::id()));
     let mut command = Command::new("unshare");
     command
         .args(["--user", "--map-root-user", "--net", "--mount"])
-        .arg(python)
+        .arg(python.unwrap_or(Path::new("python3")))
         .arg(repository.join("tests/support/src/namespace.py"))
         .arg(std::env::current_exe().expect("this program's path"))
         .args(["--only", "far", "--repository"])
         .arg(repository)
         .args(effort.smoke.then_some("--smoke"))
+        .args(python.map(|_| "--python"))
+        .args(python)
         .env("EE_TESTS_NAMES", HOSTS.join(" "))
         .env("SSL_CERT_FILE", &bundle)
         .env(INSIDE, "1");
@@ -73,6 +76,53 @@ enum Bare {
 struct World {
     roots: RootCertStore,
     effort: Effort,
+    python: Option<Python>,
+}
+
+/// Google's client, with a login in a home directory of its own.
+struct Python {
+    interpreter: PathBuf,
+    script: PathBuf,
+    home: TempDir,
+}
+
+impl Python {
+    fn new(interpreter: &Path, repository: &Path, emulator: &Emulator) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let login = home.path().join(".config/earthengine/credentials");
+        std::fs::create_dir_all(login.parent().expect("a directory")).expect("a directory");
+        let user = emulator.create_user("jane@example.com");
+        std::fs::write(login, user.earthengine_file_json(Some("p-1234"))).expect("a file");
+        Self {
+            interpreter: interpreter.to_owned(),
+            script: repository.join("tests/benchmarks/bench/far.py"),
+            home,
+        }
+    }
+
+    /// Runs the script, and returns what it prints.
+    fn run(&self, work: &str, numbers: &[usize]) -> String {
+        let bundle = std::env::var_os("SSL_CERT_FILE").expect("a file for certificates");
+        let output = Command::new(&self.interpreter)
+            .arg(&self.script)
+            .args([work, "p-1234"])
+            .args(numbers.iter().map(usize::to_string))
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("REQUESTS_CA_BUNDLE", &bundle)
+            .env("HTTPLIB2_CA_CERTS", &bundle)
+            .output()
+            .expect("Python");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "far.py {work}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn time(&self, work: &str, numbers: &[usize]) -> Duration {
+        let seconds = self.run(work, numbers);
+        Duration::from_secs_f64(seconds.trim().parse().expect("seconds"))
+    }
 }
 
 impl World {
@@ -115,12 +165,13 @@ impl World {
     }
 
     /// Measures all contenders, each with new connections that one small and one large request have
-    /// warmed up.
+    /// warmed up. Python's client does `python`.
     fn compare<F: Future>(
         &self,
         rounds: usize,
         value: impl Fn(Duration) -> f64 + Copy,
         work: impl Fn(Far) -> F + Copy,
+        python: (&str, &[usize]),
     ) -> Vec<f64> {
         let measure = move |far: &dyn Fn() -> Far| {
             all_cores().block_on(async {
@@ -133,15 +184,18 @@ impl World {
             })
         };
         let bare = |kind| move || measure(&|| Far::Bare(self.bare(kind)));
-        interleaved(
-            self.effort.pick(rounds, 1),
-            &mut [
-                contender("ours", || measure(&|| Far::Ours(self.ours()))),
-                contender("reqwest, HTTP/1.1", bare(Bare::Http1)),
-                contender("reqwest, HTTP/2", bare(Bare::Http2)),
-                contender("reqwest, tuned HTTP/2", bare(Bare::Tuned)),
-            ],
-        )
+        let mut contenders = vec![
+            contender("ours", || measure(&|| Far::Ours(self.ours()))),
+            contender("reqwest, HTTP/1.1", bare(Bare::Http1)),
+            contender("reqwest, HTTP/2", bare(Bare::Http2)),
+            contender("reqwest, tuned HTTP/2", bare(Bare::Tuned)),
+        ];
+        if let Some(google) = &self.python {
+            let (work, numbers) = python;
+            let measure = move || value(google.time(work, numbers));
+            contenders.push(contender("earthengine-api", measure));
+        }
+        interleaved(self.effort.pick(rounds, 1), &mut contenders)
     }
 }
 
@@ -192,15 +246,24 @@ impl Far {
     }
 }
 
-fn rows_inside(effort: Effort) -> Vec<Row> {
+fn rows_inside(effort: Effort, python: Option<&Path>, repository: &Path) -> Vec<Row> {
+    let emulator = Emulator::builder()
+        .project(Project::new("p-1234"))
+        .start_blocking()
+        .expect("an emulator");
+    let python = python.map(|interpreter| Python::new(interpreter, repository, &emulator));
     let authority = Authority::new();
     let bundle = std::env::var_os("SSL_CERT_FILE").expect("a file for certificates");
     std::fs::write(bundle, authority.pem()).expect("a disk");
-    distance::start(&authority);
+    distance::start(&authority, emulator.url("earthengine.googleapis.com"));
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("a certificate");
     roots.add(root).expect("a certificate");
-    let world = World { roots, effort };
+    let world = World {
+        roots,
+        effort,
+        python,
+    };
     vec![
         start(&world),
         long_responses(&world, "far_response", 1),
@@ -220,6 +283,17 @@ fn start(world: &World) -> Row {
         ("client_secret", "secret"),
     ];
     let millis = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
+    let python = world.python.as_ref().map(|python| {
+        let start = || {
+            let started = Instant::now();
+            python.run("initialize", &[]);
+            millis(started)
+        };
+        interleaved(
+            world.effort.pick(5, 1),
+            &mut [contender("earthengine-api", start)],
+        )[0]
+    });
     let medians = interleaved(
         world.effort.pick(21, 1),
         &mut [
@@ -250,12 +324,15 @@ fn start(world: &World) -> Row {
         ],
     );
     let round_trips = |ms: f64| ms / (ROUND_TRIP.as_secs_f64() * 1e3);
-    Row::new("far_start", "ms", Better::Lower, medians[0])
+    let mut row = Row::new("far_start", "ms", Better::Lower, medians[0])
         .peer("reqwest", medians[1])
-        .more("round_trips", round_trips(medians[0]))
-        .goal("4 round trips of 60 ms, and at most 15 ms", |row| {
-            row.ours <= 255.0
-        })
+        .more("round_trips", round_trips(medians[0]));
+    if let Some(python) = python {
+        row = row.peer("earthengine-api", python);
+    }
+    row.goal("4 round trips of 60 ms, and at most 15 ms", |row| {
+        row.ours <= 255.0
+    })
 }
 
 const MIB: usize = 1 << 20;
@@ -263,10 +340,11 @@ const MIB: usize = 1 << 20;
 fn long_responses(world: &World, name: &'static str, count: usize) -> Row {
     let bytes = world.effort.pick(64 * MIB, MIB);
     let rate = |took: Duration| (count * bytes) as f64 / MIB as f64 / took.as_secs_f64();
-    let medians = world.compare(9, rate, |far| async move {
+    let work = |far: Far| async move {
         let all = (0..count).map(|_| far.pixels(bytes));
         futures_util::future::join_all(all).await;
-    });
+    };
+    let medians = world.compare(9, rate, work, ("pixels", &[count, count, bytes]));
     row(name, "MiB/s", Better::Higher, &medians)
 }
 
@@ -280,6 +358,7 @@ fn tiles(world: &World) -> Row {
             let all = stream::iter(0..tiles).map(|_| far.pixels(bytes));
             all.buffer_unordered(40).collect::<Vec<()>>().await;
         },
+        ("pixels", &[tiles, 40, bytes]),
     );
     row("far_tiles", "s", Better::Lower, &medians)
 }
@@ -294,19 +373,23 @@ fn computations(world: &World) -> Row {
             let all = stream::iter(0..count).map(|_| far.compute());
             all.buffer_unordered(200).collect::<Vec<()>>().await;
         },
+        ("compute", &[count, 200]),
     );
     row("far_computations", "s", Better::Lower, &medians)
 }
 
 fn row(name: &'static str, unit: &'static str, better: Better, medians: &[f64]) -> Row {
-    Row::new(name, unit, better, medians[0])
+    let mut row = Row::new(name, unit, better, medians[0])
         .peer("reqwest, HTTP/1.1", medians[1])
         .peer("reqwest, HTTP/2", medians[2])
-        .peer("reqwest, tuned HTTP/2", medians[3])
-        .goal("≤ 1.1 × the best", |row| {
-            row.ratio_best_peer().is_some_and(|ratio| match better {
-                Better::Lower => ratio <= 1.1,
-                Better::Higher => ratio >= 1.0 / 1.1,
-            })
+        .peer("reqwest, tuned HTTP/2", medians[3]);
+    if let Some(python) = medians.get(4) {
+        row = row.peer("earthengine-api", *python);
+    }
+    row.goal("≤ 1.1 × the best", |row| {
+        row.ratio_best_peer().is_some_and(|ratio| match better {
+            Better::Lower => ratio <= 1.1,
+            Better::Higher => ratio >= 1.0 / 1.1,
         })
+    })
 }
