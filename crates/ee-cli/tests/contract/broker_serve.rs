@@ -190,6 +190,27 @@ async fn serve_ends_with_its_parent_if_asked_to() {
     assert!(has_stopped(&address));
 }
 
+/// A script that ends before `eectl` has looked who started it.
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_ends_if_its_parent_ended_before_it_started() {
+    let machine = Machine::with_key(|b| b).await;
+    let script =
+        format!("(sleep 0.2; exec '{EECTL}' serve -q --listen 127.0.0.1:0 --exit-with-parent) &");
+    // The process that adopts it is in another session.
+    let mut shell = Command::new("setsid");
+    shell
+        .args(["--wait", "sh", "-c", &script])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(&machine.variables)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut shell = shell.spawn().unwrap();
+    let address = first_line(&mut shell);
+    assert!(shell.wait().unwrap().success());
+    assert!(has_stopped(&address));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_outlives_its_parent_by_default() {
     let machine = Machine::with_key(|b| b).await;

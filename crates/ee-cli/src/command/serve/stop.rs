@@ -46,7 +46,7 @@ impl StopEvents {
 mod unix {
     use std::time::Duration;
 
-    use rustix::process::{Pid, getppid};
+    use rustix::process::{Pid, getpid, getppid};
 
     /// How often the parent is checked.
     const INTERVAL: Duration = Duration::from_millis(500);
@@ -63,9 +63,34 @@ mod unix {
         /// Waits until another process adopts this one. A signal of the kernel for it exists only on
         /// Linux, and is also sent when the thread that started this process ends.
         pub(super) async fn ended(self) {
+            if self.0.is_some_and(is_adoptive) {
+                return;
+            }
             while getppid() == self.0 {
                 tokio::time::sleep(INTERVAL).await;
             }
         }
+    }
+
+    /// Returns whether a parent adopted this process before it looked, as when a script ends at once.
+    /// A process is in the session of the one that started it, unless it leads a session of its own.
+    fn is_adoptive(parent: Pid) -> bool {
+        let own = getpid();
+        match (session(own), session(parent)) {
+            (Some(session), Some(of_parent)) => {
+                session != of_parent && session != own.as_raw_nonzero().get()
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the session of a process, on Linux. It is 0 if it is of another PID namespace.
+    fn session(process: Pid) -> Option<i32> {
+        let path = format!("/proc/{}/stat", process.as_raw_nonzero());
+        let stat = std::fs::read_to_string(path).ok()?;
+        // The second field is the name in parentheses, which may contain spaces. The state, the
+        // parent, the group and the session follow it.
+        let (_, fields) = stat.rsplit_once(')')?;
+        fields.split_whitespace().nth(3)?.parse().ok()
     }
 }
