@@ -7,7 +7,7 @@ mod systemd;
 use std::net::SocketAddr;
 
 use ee_broker::{BrokerAddress, BrokerBuilder, fetch_status};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::{Global, Serve};
 use crate::error::CliError;
@@ -107,11 +107,13 @@ fn default_address() -> SocketAddr {
 
 fn announce(global: &Global, serve: &Serve, broker: &ee_broker::Broker) -> Result<(), CliError> {
     let host = broker.metadata_host();
+    let variables = variables(host.as_deref(), broker.project());
     if global.json {
-        let mut json = json!({ "environment": {} });
-        if let Some(host) = &host {
-            json["environment"] = json!({"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host});
-        }
+        let environment: Map<_, _> = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let mut json = json!({ "environment": environment });
         if let Some(path) = &serve.unix {
             json["unix"] = path_json(path);
         }
@@ -130,18 +132,29 @@ fn announce(global: &Global, serve: &Serve, broker: &ee_broker::Broker) -> Resul
     if global.quiet {
         return Ok(());
     }
-    let mut text = match &host {
-        Some(host) => format!(
-            "To use it, run:\n\n    export GCE_METADATA_HOST={host} GCE_METADATA_IP={host}\n\n"
-        ),
-        None => String::new(),
-    };
+    let mut text = String::new();
+    if host.is_some() {
+        text += "To use it, run:\n\n";
+        for (name, value) in variables {
+            text += &format!("    export {name}={}\n", strip_unsafe_chars(value));
+        }
+        text += "\n";
+    }
     if let Some(project) = broker.project() {
         text += &format!("project       {}\n", strip_unsafe_chars(project));
     }
     text += "Press Ctrl-C to stop.";
     print_status(&text);
     Ok(())
+}
+
+/// Returns the variables with which clients find the broker. earthengine-api for Python takes the
+/// project only from the quota project.
+fn variables<'a>(host: Option<&'a str>, project: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    let host = ["GCE_METADATA_HOST", "GCE_METADATA_IP"].map(|name| Some((name, host?)));
+    let project =
+        ["GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT"].map(|name| Some((name, project?)));
+    host.into_iter().chain(project).flatten().collect()
 }
 
 #[cfg(unix)]

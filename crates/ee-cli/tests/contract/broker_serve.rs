@@ -62,6 +62,34 @@ async fn serve_runs_until_it_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn serve_names_the_variables_for_clients() {
+    let machine = Machine::with_key(|b| b).await;
+    let out = machine.home.path().join("out");
+    let mut command = eectl(&machine, &["serve", "--json", "--listen", "127.0.0.1:0"]);
+    command.stdout(fs::File::create(&out).unwrap());
+    let child = command.spawn().unwrap();
+    let started = Instant::now();
+    let printed: Value = loop {
+        if let Ok(printed) = serde_json::from_str(&fs::read_to_string(&out).unwrap()) {
+            break printed;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    send_signal(&child, "TERM");
+    assert!(child.wait_with_output().unwrap().status.success());
+    let address = &printed["addresses"][0];
+    // Clients in Python take the project from the quota project only.
+    let expected = serde_json::json!({
+        "GCE_METADATA_HOST": address,
+        "GCE_METADATA_IP": address,
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "GOOGLE_CLOUD_QUOTA_PROJECT": PROJECT,
+    });
+    assert_eq!(printed["environment"], expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn serve_listens_at_a_socket_and_forwards_to_it() {
     let mut machine = Machine::with_key(|b| b).await;
     let socket = machine.home.path().join("ee.sock").display().to_string();
