@@ -18,7 +18,7 @@ use std::process::{Command, Output};
 
 use ee_emulator::{Emulator, Project, User};
 use ee_test_support::canaries::Canaries;
-use ee_test_support::installed::reference_client;
+use ee_test_support::installed::{reference_client, system_program};
 use ee_test_support::subprocess::{self, rerun};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -93,6 +93,38 @@ impl Owner {
         command
     }
 
+    /// Adds a collection of two images, which GDAL can read.
+    fn add_images(&self) {
+        self.emulator.put_asset(COLLECTION, "IMAGE_COLLECTION");
+        let Value::Object(image) = json!({
+            "startTime": "2026-03-01T00:00:00Z",
+            "properties": {"CLOUD_COVER": 3},
+            "bands": [{
+                "id": "B4",
+                "dataType": {"precision": "INT", "range": {"max": 65_535}},
+                "grid": {
+                    "crsCode": "EPSG:4326",
+                    "dimensions": {"width": 64, "height": 32},
+                    "affineTransform": {
+                        "scaleX": 0.1, "translateX": 10, "scaleY": -0.1, "translateY": 50,
+                    },
+                },
+            }],
+        }) else {
+            panic!("an object");
+        };
+        for name in ["a", "b"] {
+            self.emulator
+                .put_asset_fields(&format!("{COLLECTION}/{name}"), image.clone());
+        }
+    }
+
+    /// Returns the URL of the API for GDAL's drivers.
+    fn eeda_url(&self) -> String {
+        let api = self.emulator.url("earthengine-highvolume.googleapis.com");
+        format!("{api}/v1alpha/")
+    }
+
     /// Runs this test again with a broker.
     async fn rerun(&self, test: &str) {
         let mut command = rerun(&self.exec(), test, &self.emulator.address().to_string());
@@ -123,22 +155,26 @@ impl Owner {
             .current_dir(std::env::temp_dir());
     }
 
-    /// Runs a client and returns the JSON that it printed, alone or on the last line.
-    async fn report(&self, mut command: Command) -> Value {
+    /// Runs a client and returns what it printed.
+    async fn output(&self, mut command: Command) -> String {
         let run = move || command.output().unwrap();
         let Output {
             status,
             stdout,
             stderr,
         } = spawn_blocking(run).await.unwrap();
-        let (out, err) = (
-            String::from_utf8_lossy(&stdout),
-            String::from_utf8_lossy(&stderr),
-        );
+        let out = String::from_utf8_lossy(&stdout).into_owned();
+        let err = String::from_utf8_lossy(&stderr);
         assert!(status.success(), "{status}\n{out}\n{err}");
+        out
+    }
+
+    /// Runs a client and returns the JSON that it printed, alone or on the last line.
+    async fn report(&self, command: Command) -> Value {
+        let out = self.output(command).await;
         let last = out.lines().last().unwrap_or_default();
         let found = serde_json::from_str(&out).or_else(|_| serde_json::from_str(last));
-        found.unwrap_or_else(|error| panic!("{error}: {out}\n{err}"))
+        found.unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
     /// Checks that one token was requested, with Earth Engine's scope alone, and that all requests
@@ -256,34 +292,11 @@ async fn gdal_lists_a_collection_and_reads_an_image() {
         return;
     };
     let owner = Owner::new().await;
-    owner.emulator.put_asset(COLLECTION, "IMAGE_COLLECTION");
-    for name in ["a", "b"] {
-        let Value::Object(image) = json!({
-            "startTime": "2026-03-01T00:00:00Z",
-            "properties": {"CLOUD_COVER": 3},
-            "bands": [{
-                "id": "B4",
-                "dataType": {"precision": "INT", "range": {"max": 65_535}},
-                "grid": {
-                    "crsCode": "EPSG:4326",
-                    "dimensions": {"width": 64, "height": 32},
-                    "affineTransform": {
-                        "scaleX": 0.1, "translateX": 10, "scaleY": -0.1, "translateY": 50,
-                    },
-                },
-            }],
-        }) else {
-            panic!("an object");
-        };
-        owner
-            .emulator
-            .put_asset_fields(&format!("{COLLECTION}/{name}"), image);
-    }
+    owner.add_images();
     let mut command = owner.python(python);
-    let api = owner.emulator.url("earthengine-highvolume.googleapis.com");
     command
         .args(["gdal", COLLECTION])
-        .env("EEDA_URL", format!("{api}/v1alpha/"));
+        .env("EEDA_URL", owner.eeda_url());
     let report = owner.report(command).await;
     let images = ["a", "b"].map(|name| format!("{COLLECTION}/{name}"));
     assert_eq!(report["images"], json!(images), "{report}");
@@ -291,6 +304,45 @@ async fn gdal_lists_a_collection_and_reads_an_image() {
     assert_eq!(report["corners"], json!([50, 200]), "{report}");
     // The list, the image and its pixels.
     owner.assert_one_token(3);
+}
+
+#[tokio::test]
+async fn gdal_commands_list_and_translate() {
+    for program in ["ogrinfo", "gdalinfo", "gdal_translate"] {
+        if system_program(program).is_none() {
+            return;
+        }
+    }
+    let owner = Owner::new().await;
+    owner.add_images();
+    let dir = tempfile::tempdir().unwrap();
+    let tiff = dir.path().join("a.tif");
+    let (collection, image) = (
+        format!("EEDA:{COLLECTION}"),
+        format!("EEDAI:{COLLECTION}/a"),
+    );
+    let with_eeda = |program: &str| {
+        let mut command = owner.client(program);
+        command.env("EEDA_URL", owner.eeda_url());
+        command
+    };
+    let mut list = with_eeda("ogrinfo");
+    list.args(["-al", "-so", &collection]);
+    let listed = owner.output(list).await;
+    assert!(listed.contains("CLOUD_COVER"), "{listed}");
+    let mut describe = with_eeda("gdalinfo");
+    describe.arg(&image);
+    let described = owner.output(describe).await;
+    assert!(described.contains("Size is 64, 32"), "{described}");
+    let mut translate = with_eeda("gdal_translate");
+    translate.arg(&image).arg(&tiff);
+    owner.output(translate).await;
+    let mut describe = with_eeda("gdalinfo");
+    describe.args(["-stats", tiff.to_str().unwrap()]);
+    let described = owner.output(describe).await;
+    assert!(described.contains("STATISTICS_MAXIMUM=200"), "{described}");
+    // The list, and twice the image, once with its pixels.
+    owner.assert_one_token(4);
 }
 
 #[tokio::test]

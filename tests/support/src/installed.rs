@@ -1,4 +1,4 @@
-//! The clients that `cargo xtask test` installs.
+//! The programs that tests run: clients that `cargo xtask test` installs, and those of the system.
 
 use std::path::PathBuf;
 
@@ -19,4 +19,17 @@ pub fn reference_client(variable: &str) -> Option<PathBuf> {
          `cargo xtask test --skip reference-clients`"
     );
     path.map(PathBuf::from)
+}
+
+/// Returns the path of a program of the system. Prints why the test is skipped and returns `None` if
+/// it is not installed.
+pub fn system_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers are often not on the PATH of users.
+    let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let found = dirs.map(|dir| dir.join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        print(&format!("skipped: {name} is not installed"));
+    }
+    found
 }
