@@ -19,6 +19,8 @@ mod broker;
 mod broker_load;
 #[cfg(target_os = "linux")]
 mod broker_serve;
+#[cfg(target_os = "linux")]
+mod broker_ssh;
 mod command_line;
 mod commands;
 mod doctor;
