@@ -10,7 +10,7 @@ use chrono::Utc;
 use ee_credentials::Credentials;
 use ee_token::internal::is_unsafe_for_display;
 use ee_token::{AccessToken, Remedy};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::{AllowedUsers, Processes, tells_owners};
@@ -282,6 +282,7 @@ impl BrokerBuilder {
             tokens,
             id_tokens: IdTokens::default(),
             project: self.project,
+            project_number: OnceCell::new(),
             users: AllowedUsers(users),
             prefix: PathPrefix::random()?,
             deadline,

@@ -13,6 +13,7 @@ pub(crate) const DEFAULT: &str = "default";
 #[derive(Debug)]
 pub(crate) struct Machine<'a> {
     pub(crate) project: Option<&'a str>,
+    pub(crate) project_number: Option<u64>,
     /// The account's address, or [`DEFAULT`] if it is not known.
     pub(crate) email: &'a str,
     pub(crate) scopes: Vec<&'a str>,
@@ -74,9 +75,8 @@ impl Machine<'_> {
         let mut accounts = Map::new();
         accounts.insert(DEFAULT.to_owned(), account.clone());
         accounts.insert(self.email.to_owned(), account);
-        let number = self.project.and_then(|project| project.parse::<u64>().ok());
         let mut project = Map::new();
-        if let Some(number) = number {
+        if let Some(number) = self.project_number {
             project.insert("numeric-project-id".to_owned(), json!(number));
         }
         if let Some(id) = self.project {
@@ -86,7 +86,7 @@ impl Machine<'_> {
             "instance": {
                 "service-accounts": accounts,
                 // Clients read the region from it. This machine is in none.
-                "zone": format!("projects/{}/zones/local-a", number.unwrap_or(0)),
+                "zone": format!("projects/{}/zones/local-a", self.project_number.unwrap_or(0)),
             },
             "project": project,
             "universe": { "universe-domain": UNIVERSE },
@@ -186,6 +186,7 @@ mod tests {
     fn machine() -> Machine<'static> {
         Machine {
             project: Some("my-project"),
+            project_number: None,
             email: "robot@my-project.iam.gserviceaccount.com",
             scopes: vec!["https://www.googleapis.com/auth/earthengine"],
         }
@@ -277,14 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn project_number_is_known_if_it_was_given() {
+    fn project_number_is_a_value_if_it_is_known() {
         let by_number = Machine {
-            project: Some("123456789012"),
+            project_number: Some(123_456_789_012),
             ..machine()
         };
         let path = "/project/numeric-project-id";
         let number = by_number.find(path, TEXT);
         assert_eq!(number, Some(Found::Text("123456789012".into())));
+        let zone = by_number.find("/instance/zone", TEXT);
+        let expected = "projects/123456789012/zones/local-a";
+        assert_eq!(zone, Some(Found::Text(expected.into())));
         assert_eq!(machine().find(path, TEXT), None);
         let without = Machine {
             project: None,

@@ -467,6 +467,18 @@ impl Credentials {
         }
     }
 
+    /// Queries the metadata server for the number of the machine's project. Returns `None` for
+    /// credentials of another kind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if the metadata server does not respond.
+    pub async fn fetch_metadata_project_number(&self) -> Result<Option<u64>, Error> {
+        match &self.0.metadata {
+            Some(server) => Ok(server.project_number().await?),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the scopes that token requests name, or `None` if the login determines them.
     pub fn scopes(&self) -> Option<&Scopes> {
         self.0.credential.scopes.as_ref()

@@ -1,6 +1,7 @@
 //! The response to one request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -11,6 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
 use super::Connections;
@@ -25,6 +27,9 @@ use crate::tokens::Tokens;
 /// The broker's own page.
 pub(crate) const STATUS_PATH: &str = "/broker/v1/status";
 
+/// How long the machine's metadata server has for the number of the project.
+const PROJECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 const TEXT: HeaderValue = HeaderValue::from_static("application/text");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
@@ -37,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Tokens,
     pub(crate) id_tokens: IdTokens,
     pub(crate) project: Option<String>,
+    /// The number of the project, once the machine's metadata server was queried for it.
+    pub(crate) project_number: OnceCell<Option<u64>>,
     /// The scopes of the tokens, if they are known.
     pub(crate) scopes: Option<Scopes>,
     pub(crate) users: AllowedUsers,
@@ -135,6 +142,7 @@ async fn value(shared: &Shared, peer: &Peer, path: &str, query: Query) -> Respon
     let scopes = shared.scopes.as_ref();
     let machine = Machine {
         project: shared.project.as_deref(),
+        project_number: project_number(shared, path, query.format).await,
         email: shared.credentials.principal().unwrap_or(DEFAULT),
         scopes: scopes.map_or_else(Vec::new, |scopes| scopes.iter().collect()),
     };
@@ -145,6 +153,34 @@ async fn value(shared: &Shared, peer: &Peer, path: &str, query: Query) -> Respon
         Some(Found::Action(Action::Token)) => token(shared, peer, query.scopes).await,
         Some(Found::Action(Action::Identity)) => identity(shared, peer, query.audience).await,
     }
+}
+
+/// Returns the number of the project, if it was given as a number, or if it is the project of the
+/// machine whose metadata server has the tokens. That server is queried only for a value that
+/// contains the number.
+async fn project_number(shared: &Shared, path: &str, format: Format) -> Option<u64> {
+    let project = shared.project.as_deref()?;
+    if let Ok(number) = project.parse() {
+        return Some(number);
+    }
+    let contains_number = match path.trim_matches('/') {
+        "" | "instance" => format.is_recursive,
+        "project" | "project/numeric-project-id" | "instance/zone" => true,
+        _ => false,
+    };
+    if !contains_number {
+        return None;
+    }
+    let query = async {
+        let credentials = &shared.credentials;
+        if credentials.fetch_metadata_project().await?.as_deref() != Some(project) {
+            return Ok(None);
+        }
+        credentials.fetch_metadata_project_number().await
+    };
+    let number = shared.project_number.get_or_try_init(|| query);
+    let number = tokio::time::timeout(PROJECT_TIMEOUT, number).await;
+    *number.ok()?.ok()?
 }
 
 async fn token(shared: &Shared, peer: &Peer, requested: Option<Scopes>) -> Response<Full<Bytes>> {

@@ -157,6 +157,44 @@ async fn broker_of_this_projects_client_is_a_metadata_server() {
 }
 
 #[tokio::test]
+async fn number_of_the_machines_own_project_is_known() {
+    use ee_credentials::{CredentialOptions, Environment, Search};
+    use ee_emulator::{Emulator, Project};
+    use ee_token::{Endpoints, HttpClient};
+    let emulator = Emulator::builder()
+        .project(Project::new("my-project").number(123_456_789_012))
+        .metadata_server(ROBOT, "my-project", &["earthengine"])
+        .start()
+        .await
+        .unwrap();
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
+    let environment = Environment::empty().with_metadata_probe(true);
+    let found = Search::new(environment, options).find().await.unwrap();
+    let path = "/computeMetadata/v1/project/numeric-project-id";
+    for (project, number) in [
+        ("my-project", Some("123456789012")),
+        ("987654321", Some("987654321")),
+        ("other-project", None),
+    ] {
+        let broker = Broker::builder(found.credentials.clone())
+            .project(project)
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .await
+            .unwrap();
+        let address = broker.addresses()[0];
+        emulator.clear_requests();
+        for _ in 0..2 {
+            let response = get(address, path).await;
+            let found = (response.status == 200).then_some(&*response.body);
+            assert_eq!(found, number, "{project}");
+        }
+        assert!(emulator.requests().len() <= 2, "{project}");
+    }
+}
+
+#[tokio::test]
 async fn stopped_broker_serves_no_one() {
     let (broker, address) = start(|builder| builder).await;
     assert_eq!(get(address, TOKEN).await.status, 200);

@@ -469,6 +469,12 @@ impl MetadataServer {
         self.line("project/project-id").await
     }
 
+    /// Returns the number of the machine's project.
+    pub(crate) async fn project_number(&self) -> Result<Option<u64>, ee_token::Error> {
+        let number = self.line("project/numeric-project-id").await?;
+        Ok(number.and_then(|number| number.parse().ok()))
+    }
+
     /// Returns the single line at a path.
     async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
         let body = self.get(path).await?;

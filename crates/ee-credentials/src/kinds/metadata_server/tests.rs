@@ -44,6 +44,8 @@ async fn detected_metadata_server_returns_token_and_project() {
     assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(30));
     let project = credentials.fetch_metadata_project().await.unwrap();
     assert_eq!(project.as_deref(), Some("ee-demo-project"));
+    let number = credentials.fetch_metadata_project_number().await.unwrap();
+    assert!(number.is_some());
 
     let requests = emulator.requests();
     let urls: Vec<_> = requests
@@ -56,6 +58,7 @@ async fn detected_metadata_server_returns_token_and_project() {
             "169.254.169.254/",
             "metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
             "metadata.google.internal/computeMetadata/v1/project/project-id",
+            "metadata.google.internal/computeMetadata/v1/project/numeric-project-id",
         ]
     );
     assert!(
