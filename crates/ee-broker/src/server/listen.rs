@@ -13,10 +13,16 @@ use crate::{Error, ErrorKind};
 const BACKLOG: u32 = 4096;
 
 fn cannot_listen(place: impl std::fmt::Display, error: &io::Error) -> Error {
-    Error::new(
+    let failed = Error::new(
         ErrorKind::Listen,
         format!("cannot listen at {place}: {error}"),
-    )
+    );
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            failed.with_remedy(Remedy::new("Create the directory of the socket first."))
+        }
+        _ => failed,
+    }
 }
 
 /// Listens at a loopback address.

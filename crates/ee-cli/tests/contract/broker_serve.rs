@@ -168,6 +168,13 @@ async fn invalid_options_of_serve_are_errors() {
         assert_eq!(found, status, "{options:?}: {error}");
         assert!(message(&error).contains(word), "{options:?}: {error}");
     }
+    let (_, error) = machine
+        .failure(&["serve", "--unix", "/no/such/dir/ee.sock"])
+        .await;
+    assert!(
+        error["remedy"].as_str().unwrap().contains("directory"),
+        "{error}"
+    );
     assert_eq!(token_requests(&machine), 0);
 }
 
