@@ -199,7 +199,7 @@ async fn connect_and_compute(builder: EarthEngineBuilder) -> Outcome {
         "project",
         &format!("{} ({})", ee.project().id, ee.project().source),
     );
-    row("registration", ee.registration().as_str());
+    row("registration", &ee.registration().to_string());
 
     let expression = json!({"result": "0", "values": {"0": {"functionInvocationValue": {
         "functionName": "Number.add",

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "{} uses {} ({})",
         ee.credentials().principal().unwrap_or("unknown account"),
         ee.project().id,
-        ee.registration().as_str()
+        ee.registration()
     );
     Ok(())
 }

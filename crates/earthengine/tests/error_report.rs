@@ -52,7 +52,7 @@ async fn returned_error_prints_message_remedy_command_and_url() {
     assert_eq!(lines.len(), 5, "{stderr}");
     assert_eq!(
         lines[0],
-        "Error: the Earth Engine API is not enabled in project my-project (from --project or .project(…))"
+        "Error: the Earth Engine API is not enabled in project my-project (from the project option)"
     );
     assert!(lines[1].starts_with("server message: "), "{stderr}");
     assert_eq!(

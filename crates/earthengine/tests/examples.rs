@@ -34,7 +34,7 @@ IMAGE            projects/my-project/assets/maps/elevation
     ("map_tiles", &[], "…/projects/my-project/maps/…/tiles/{z}/{x}/{y}\ntile.png: … bytes\n"),
     ("export_and_wait", &["my-bucket"], "RUNNING\nSUCCEEDED\n"),
     ("service_account", &["key.json"],
-     "robot@my-project.iam.gserviceaccount.com uses my-project (REGISTERED_NOT_COMMERCIALLY)\n"),
+     "robot@my-project.iam.gserviceaccount.com uses my-project (noncommercial)\n"),
     ("blocking", &[], "1 + 2 = 3\nCGIAR/SRTM90_V4 is an IMAGE\n"),
     ("many_users", &["jane.json", "bob.json", "zoe.json"], "\
 bob.json: connected to bobs-project

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::signals::Signal;
 use crate::style::{Text, json_line, supports_color, write_stderr};
-use crate::words::search_step;
 
 /// The exit status after Ctrl-C.
 const CTRL_C: u8 = 130;
@@ -81,7 +80,7 @@ impl CliError {
             report.project = error.project().map(str::to_owned);
             report.project_source = error.project_source().map(ProjectSource::as_str);
             report.principal = error.principal().map(str::to_owned);
-            report.search_steps = steps.iter().map(search_step).collect();
+            report.search_steps = steps.iter().map(ToString::to_string).collect();
         })
     }
 

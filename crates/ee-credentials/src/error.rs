@@ -2,8 +2,6 @@
 
 use ee_token::internal::error_type;
 
-use crate::discovery::step::{FailedSearch, SearchStep};
-
 error_type! {
     /// The error of this crate. One word wide and cheap to clone.
     ///
@@ -21,15 +19,13 @@ error_type! {
 }
 
 impl Error {
-    /// Returns the steps of a failed search.
-    pub fn search_steps(&self) -> &[SearchStep] {
-        self.0
-            .find_source::<FailedSearch>()
-            .map_or(&[], |searched| &searched.steps)
-    }
-
     /// Returns the error of the token layer that caused this one.
     pub fn token_error(&self) -> Option<&ee_token::Error> {
+        self.find_source()
+    }
+
+    /// Returns the first error of this type in the chain of sources.
+    pub(crate) fn find_source<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.0.find_source()
     }
 

@@ -48,7 +48,7 @@ impl CredentialKind {
         Self::ApiKey,
     ];
 
-    /// Returns the name in messages and in JSON: for most files, the value of their field `type`.
+    /// Returns the stable name, as JSON has it: for most files, the value of their field `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServiceAccount => "service_account",
@@ -102,7 +102,7 @@ impl FromStr for CredentialKind {
 
 impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.description())
     }
 }
 
@@ -138,7 +138,7 @@ impl CredentialSource {
         Self::MetadataServer,
     ];
 
-    /// Returns the name in messages and in JSON.
+    /// Returns the stable name, as JSON has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InMemory => "caller",
@@ -156,7 +156,7 @@ impl CredentialSource {
     pub fn description(self) -> &'static str {
         match self {
             Self::InMemory => "the program",
-            Self::Explicit => "the file that was given",
+            Self::Explicit => "the credentials option",
             Self::EnvEarthEngineToken => "EARTHENGINE_TOKEN",
             Self::EarthEngineFile => "Earth Engine's login file",
             Self::Account => "the login of an account",
@@ -191,7 +191,7 @@ impl FromStr for CredentialSource {
 
 impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.description())
     }
 }
 

@@ -93,7 +93,7 @@ impl ProjectSource {
     /// Describes the source to users: `Earth Engine's login file`.
     pub fn description(self) -> &'static str {
         match self {
-            Self::Explicit => "--project or .project(…)",
+            Self::Explicit => "the project option",
             Self::EarthEngineFile => "Earth Engine's login file",
             Self::CredentialsQuotaProject => "the credential's quota project",
             Self::CredentialsProject => "the credential",
@@ -117,6 +117,6 @@ impl From<ProjectSource> for ProjectOrigin {
 
 impl fmt::Display for ProjectSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.description())
     }
 }

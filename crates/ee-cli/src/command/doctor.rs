@@ -8,7 +8,6 @@ use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
 use crate::output::{print, print_json, strip_unsafe_chars};
 use crate::style::{Text, supports_color};
-use crate::words::searched_source;
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);
@@ -73,15 +72,12 @@ fn render_text(check: &Check, color: bool) -> Text {
         _ => "2",
     };
     let status = format!("{:<8}", check.status.as_str());
-    // Search steps have long names, which move into the message.
-    let (name, step) = match check.name.split_once('.') {
-        Some((name, step)) => (name, format!("{}: ", searched_source(step))),
-        None => (check.name.as_str(), String::new()),
-    };
+    // The message of a search step names the source.
+    let (name, _) = check.name.split_once('.').unwrap_or((&check.name, ""));
     let mut text = Text::default();
     text.paint(color, code, &status);
     text.add(&format!(
-        " {name:<16} {step}{}\n",
+        " {name:<16} {}\n",
         strip_unsafe_chars(&check.message)
     ));
     if let Some(remedy) = &check.remedy {

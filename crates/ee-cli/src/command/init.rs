@@ -68,7 +68,7 @@ fn render_text(ee: &EarthEngine) -> String {
         principal.unwrap_or_default(),
         words::credential_source(credentials),
         ee.project().id,
-        words::project_source(ee.project().source),
+        ee.project().source,
         strip_unsafe_chars(ee.registration().description()),
         tier(ee),
         words::count(stats.requests, "request"),

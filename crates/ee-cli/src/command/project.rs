@@ -23,7 +23,7 @@ use crate::output::{
 use crate::project_names;
 use crate::table::Table;
 use crate::waiting::Progress;
-use crate::words::{self, project_state as state};
+use crate::words::project_state as state;
 use file::ProjectFile;
 use picker::Picked;
 use prompt::Prompt;
@@ -309,11 +309,7 @@ async fn show(global: &Global) -> Result<(), CliError> {
         return print(format!("{}\n", project.id));
     }
     warn(&project.warnings);
-    print(format!(
-        "{} ({})\n",
-        project.id,
-        words::project_source(project.source)
-    ))
+    print(format!("{} ({})\n", project.id, project.source))
 }
 
 async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
@@ -342,7 +338,7 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     print(format!(
         "{} ({}) is ready: API enabled, {}{}\n",
         project.id,
-        words::project_source(project.source),
+        project.source,
         strip_unsafe_chars(registration.description()),
         tier(&ee)
     ))

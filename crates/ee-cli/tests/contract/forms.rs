@@ -237,7 +237,7 @@ async fn commands_of_other_programs_run_ours() {
     let result = machine.run(&["--service_account_file", &key, "init"]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(
-        result.stdout.contains("(--credentials, "),
+        result.stdout.contains("(the credentials option, "),
         "{}",
         result.stdout
     );

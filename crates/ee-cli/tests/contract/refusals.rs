@@ -171,7 +171,7 @@ async fn refusal_names_the_source_of_the_project() {
         ("EARTHENGINE_PROJECT", "EARTHENGINE_PROJECT"),
         ("EE_PROJECT_ID", "EE_PROJECT_ID"),
         ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT"),
-        ("", "--project"),
+        ("", "the project option"),
     ] {
         for refused in [
             GoogleError::UserProjectDenied,

@@ -156,7 +156,7 @@ async fn missing_credentials_exit_3_with_a_hint() {
 
 fn lists_the_search(result: &CommandOutput) {
     for step in [
-        "--credentials",
+        "the credentials option",
         "EARTHENGINE_TOKEN",
         "Earth Engine's login file",
         "gcloud's login",

@@ -139,7 +139,7 @@ async fn status_text_names_file_account_scopes_and_search_steps() {
         ROBOT,
         "auth/earthengine\n",
         "  Earth Engine's login file: ",
-        "  the metadata server: skipped",
+        "  the metadata server: not searched",
     ] {
         assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
     }

@@ -183,7 +183,7 @@ mod tests {
         let steps: Vec<_> = found
             .searched
             .iter()
-            .map(|step| (step.name, step.outcome.as_str()))
+            .map(|step| (step.source.as_str(), step.outcome.as_str()))
             .collect();
         assert_eq!(steps[0], ("flag", "not_found"));
         assert_eq!(steps[1], ("account", "found"));

@@ -286,9 +286,9 @@ impl CredentialConfig {
         let kind = found.kind();
         if kind.as_str() != self.kind {
             return Err(wrong(format!(
-                "the configuration is of a credential of the kind {:?}, and its location contains {}",
+                "the configuration is of a credential of the kind {:?}, and its location contains one of the kind {:?}",
                 clipped(&self.kind),
-                kind
+                kind.as_str()
             )));
         }
         // Each machine has its own account.

@@ -250,7 +250,7 @@ impl Search {
         let named = account.as_ref().map(|_| CredentialSource::Account);
         for origin in from_caller.chain(named).chain(CredentialSource::SEARCHED) {
             let mut step = SearchStep {
-                name: origin.as_str(),
+                source: origin,
                 outcome: SearchOutcome::Skipped,
                 path: None,
             };

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use ee_token::internal::display_path;
 
+use crate::{CredentialSource, Error};
+
 /// One step of a search: a source, and what the search found there.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SearchStep {
-    /// The name of the source: [`CredentialSource::as_str`](crate::CredentialSource::as_str).
-    pub name: &'static str,
+    /// The source.
+    pub source: CredentialSource,
     /// What the search found.
     pub outcome: SearchOutcome,
     /// The source's file.
@@ -40,6 +42,14 @@ pub(crate) struct FailedSearch {
     pub(crate) cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+impl Error {
+    /// Returns the steps of a failed search.
+    pub fn search_steps(&self) -> &[SearchStep] {
+        self.find_source::<FailedSearch>()
+            .map_or(&[], |searched| &searched.steps)
+    }
+}
+
 impl SearchOutcome {
     /// Returns `found`, `not_found`, `invalid` or `skipped`.
     pub fn as_str(&self) -> &'static str {
@@ -55,7 +65,7 @@ impl SearchOutcome {
 impl fmt::Debug for SearchStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SearchStep")
-            .field("name", &self.name)
+            .field("source", &self.source)
             .field("outcome", &self.outcome)
             .field("path", &self.path.as_deref().map(display_path))
             .finish()
@@ -64,14 +74,15 @@ impl fmt::Debug for SearchStep {
 
 impl fmt::Display for SearchStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.source;
         match &self.outcome {
             SearchOutcome::Found => match &self.path {
-                Some(path) => write!(f, "{}: found ({})", self.name, display_path(path)),
-                None => write!(f, "{}: found", self.name),
+                Some(path) => write!(f, "{source}: found in {}", display_path(path)),
+                None => write!(f, "{source}: found"),
             },
-            SearchOutcome::NotFound(why) => write!(f, "{}: {why}", self.name),
-            SearchOutcome::Invalid(why) => write!(f, "{}: invalid: {why}", self.name),
-            SearchOutcome::Skipped => write!(f, "{}: skipped", self.name),
+            SearchOutcome::NotFound(why) => write!(f, "{source}: {why}"),
+            SearchOutcome::Invalid(why) => write!(f, "{source}: invalid: {why}"),
+            SearchOutcome::Skipped => write!(f, "{source}: not searched"),
         }
     }
 }

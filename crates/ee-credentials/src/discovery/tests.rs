@@ -66,7 +66,7 @@ async fn found(environment: Environment) -> (CredentialKind, &'static str) {
         .iter()
         .find(|s| s.outcome == SearchOutcome::Found)
         .unwrap();
-    assert_eq!(step.name, credentials.source().as_str());
+    assert_eq!(step.source, credentials.source());
     assert_eq!(step.path.as_deref(), credentials.path());
     assert!(!format!("{found:?}").contains("canary"));
     (credentials.kind(), credentials.source().as_str())
@@ -149,7 +149,11 @@ async fn failed_search_reports_steps_and_login_command() {
     let home = Home::new();
     let error = search(home.environment()).find().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
-    let names: Vec<_> = error.search_steps().iter().map(|s| s.name).collect();
+    let names: Vec<_> = error
+        .search_steps()
+        .iter()
+        .map(|s| s.source.as_str())
+        .collect();
     assert_eq!(
         names,
         [
@@ -541,7 +545,7 @@ async fn unused_credentials_are_named_if_there_are_no_others() {
     assert!(remedy.text.contains("EARTHENGINE_TOKEN"), "{remedy}");
     assert_eq!(
         error.search_steps()[3].to_string(),
-        "env:GOOGLE_APPLICATION_CREDENTIALS: set, but empty"
+        "GOOGLE_APPLICATION_CREDENTIALS: set, but empty"
     );
 }
 

@@ -46,20 +46,16 @@ pub(super) async fn find(
 
 fn steps(searched: &[SearchStep], report: &mut Report<impl FnMut(&Check)>) {
     for step in searched {
-        let name = format!("search.{}", step.name);
+        let name = format!("search.{}", step.source.as_str());
         report.add(match &step.outcome {
-            SearchOutcome::Found => match &step.path {
-                Some(path) => Check::ok(name, format!("found in {}", display_path(path))),
-                None => Check::ok(name, "found"),
-            },
-            SearchOutcome::NotFound(why) => Check::skipped(name, why),
+            SearchOutcome::Found => Check::ok(name, step.to_string()),
             // The check of the credentials reports the error and its remedy.
             SearchOutcome::Invalid(_) => Check {
                 status: CheckStatus::Failed,
                 error: Some(ErrorKind::InvalidCredentials),
-                ..Check::skipped(name, "found, but invalid")
+                ..Check::skipped(name, format!("{}: invalid", step.source))
             },
-            _ => Check::skipped(name, "not checked"),
+            _ => Check::skipped(name, step.to_string()),
         });
     }
 }

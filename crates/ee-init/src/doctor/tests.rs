@@ -152,7 +152,7 @@ async fn missing_credentials_do_not_prevent_other_checks() {
     assert!(failure.remedy.is_some());
     assert_eq!(
         check(&diagnosis, "search.earthengine_file").message,
-        "the home directory is unknown"
+        "Earth Engine's login file: the home directory is unknown"
     );
     assert_eq!(check(&diagnosis, "network").status, CheckStatus::Ok);
     assert_eq!(check(&diagnosis, "project").status, CheckStatus::Skipped);

@@ -227,7 +227,7 @@ mod tests {
         assert!(
             warning
                 .message
-                .contains("credentials_quota_project names the project 764086051850")
+                .contains("the credential's quota project names the project 764086051850")
         );
         let command = warning.remedy.command.as_deref().unwrap();
         assert!(command.contains("set-quota-project"), "{command}");

@@ -174,7 +174,7 @@ impl<'de> Deserialize<'de> for Registration {
 
 impl fmt::Display for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.description())
     }
 }
 

@@ -75,7 +75,7 @@ fn as_json(status: &LoginStatus, account: Option<&str>) -> Value {
         .found
         .searched
         .iter()
-        .map(|step| json!({"step": step.name, "outcome": step.outcome.as_str()}));
+        .map(|step| json!({"step": step.source.as_str(), "outcome": step.outcome.as_str()}));
     json!({
         "credential": credential,
         "token": token,
@@ -116,7 +116,7 @@ fn render_text(status: &LoginStatus, account: Option<&str>) -> String {
     }
     text.push_str("searched\n");
     for step in &status.found.searched {
-        text += &format!("  {}\n", strip_unsafe_chars(&words::search_step(step)));
+        text += &format!("  {}\n", strip_unsafe_chars(&step.to_string()));
     }
     text
 }

@@ -59,7 +59,7 @@ fn ready(ee: &EarthEngine) -> String {
     format!(
         "project       {} ({})\nregistration  {}{}\nnext          eectl doctor, or your program: ee.Initialize() and EarthEngine::builder() use this login and project\n",
         ee.project().id,
-        crate::words::project_source(ee.project().source),
+        ee.project().source,
         strip_unsafe_chars(ee.registration().description()),
         init::tier(ee),
     )

@@ -286,7 +286,7 @@ async fn worker_rejects_missing_or_other_credentials() {
         (
             altered(&|s| s.found = CredentialLocation::GcloudAdc),
             ErrorKind::NoCredentials,
-            "gcloud_adc",
+            "gcloud's login",
         ),
         (
             altered(&|s| s.found = CredentialLocation::File("/nowhere/key.json".into())),

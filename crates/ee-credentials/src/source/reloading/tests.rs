@@ -122,7 +122,7 @@ async fn other_account_or_kind_in_the_file_is_an_error() {
     let jane = machine.emulator.create_user("jane@example.com");
     machine.write(&jane.authorized_user_json());
     let error = credentials.token().await.unwrap_err();
-    assert!(error.to_string().contains("authorized_user"), "{error}");
+    assert!(error.to_string().contains("user login"), "{error}");
 
     machine.write(&account("first").json_key());
     credentials.token().await.unwrap();
