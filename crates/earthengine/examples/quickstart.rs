@@ -5,7 +5,7 @@
 //! cargo run -p earthengine --example quickstart
 //! ```
 //!
-//! The emulator has no satellite images and cannot compute this; the test of this example scripts
+//! The emulator has no satellite data and cannot compute this; the test of this example scripts
 //! its response.
 
 #![allow(clippy::print_stdout, reason = "prints the result")]

@@ -140,10 +140,6 @@ async fn emulator(name: &str) -> Emulator {
         ("projects/my-project/assets/maps", "FOLDER"),
         ("projects/my-project/assets/maps/elevation", "IMAGE"),
         ("projects/my-project/assets/rivers", "TABLE"),
-        (
-            "projects/earthengine-public/assets/CGIAR/SRTM90_V4",
-            "IMAGE",
-        ),
     ] {
         emulator.put_asset(asset, kind);
     }

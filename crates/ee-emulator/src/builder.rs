@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use crate::catalog;
 use crate::content::Content;
 use crate::emulator::Running;
 use crate::oauth_client::{self, OAuthClient};
@@ -253,7 +254,10 @@ impl EmulatorBuilder {
             consent: Consent::Ask,
             metadata: self.metadata,
             token_lifetime: self.token_lifetime,
-            content: Content::default(),
+            content: Content {
+                assets: catalog::assets(self.clock.now()),
+                ..Content::default()
+            },
         }
     }
 }

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::response::Response;
 
+/// The project of the public catalog, which is read-only.
+pub(crate) const PUBLIC: &str = "projects/earthengine-public/assets/";
+
 /// A snapshot of a long-running operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,13 +80,10 @@ impl StoredAsset {
     pub(crate) fn describe(&self, name: &str) -> Value {
         let mut fields = self.fields.clone();
         fields.insert("name".into(), json!(name));
-        let id = [
-            "projects/earthengine-public/assets/",
-            "projects/earthengine-legacy/assets/",
-        ]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name);
+        let id = [PUBLIC, "projects/earthengine-legacy/assets/"]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name);
         fields.insert("id".into(), json!(id));
         Value::Object(fields)
     }

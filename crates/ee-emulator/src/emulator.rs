@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::content::{EmulatedOperation, StoredAsset, StoredOperation};
+use crate::content::{EmulatedOperation, PUBLIC, StoredAsset, StoredOperation};
 use crate::federation::{Ec2, Trust};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::state::{Account, Consent, Grant, Shared, Token, later};
@@ -484,9 +484,14 @@ impl Emulator {
             .insert(name.to_owned(), asset);
     }
 
-    /// Returns the names of all assets, sorted.
+    /// Returns the names of all assets outside of the public catalog, sorted.
     pub fn assets(&self) -> Vec<String> {
-        self.shared.state().content.assets.keys().cloned().collect()
+        let state = self.shared.state();
+        let names = state.content.assets.keys();
+        names
+            .filter(|name| !name.starts_with(PUBLIC))
+            .cloned()
+            .collect()
     }
 
     /// Returns the operations that were started and not deleted, oldest first.

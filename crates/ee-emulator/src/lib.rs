@@ -62,6 +62,7 @@
 
 mod body;
 mod builder;
+mod catalog;
 mod clock;
 mod concurrency;
 mod content;

@@ -24,7 +24,7 @@ fn files(dir: &std::path::Path) -> Vec<String> {
 
 #[tokio::test]
 async fn pixels_are_returned_as_bytes_and_saved_as_files() {
-    let (emulator, ee) = connected().await;
+    let (_emulator, ee) = connected().await;
     let grid = PixelGrid::degrees(8.0, 47.5, 0.01, 30, 20);
     let bytes = ee
         .compute_pixels(&constant(1))
@@ -38,10 +38,6 @@ async fn pixels_are_returned_as_bytes_and_saved_as_files() {
         .format(ImageFormat::Npy)
         .grid(&grid);
     assert!(array.bytes().await.unwrap().starts_with(b"\x93NUMPY"));
-    emulator.put_asset(
-        "projects/earthengine-public/assets/CGIAR/SRTM90_V4",
-        "IMAGE",
-    );
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pixels.png");
     let image = ee
@@ -186,5 +182,34 @@ async fn response_with_another_name_is_not_a_map() {
             ErrorKind::InvalidResponse,
             "{name:?}: {error}"
         );
+    }
+}
+
+/// Returns the IDs of catalog assets in a text.
+fn catalog_ids(text: &str) -> impl Iterator<Item = &str> {
+    const PROVIDERS: [&str; 5] = ["CGIAR/", "COPERNICUS/", "LANDSAT/", "MODIS/", "USGS/"];
+    text.split(|c: char| !c.is_ascii_alphanumeric() && !"/_-".contains(c))
+        .filter(|word| PROVIDERS.iter().any(|start| word.starts_with(start)))
+}
+
+#[tokio::test]
+async fn emulator_has_the_assets_of_the_documentation() {
+    let (_emulator, ee) = connected().await;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut texts = vec![std::fs::read_to_string(root.join("README.md")).unwrap()];
+    for dir in [
+        "docs/src",
+        "crates/earthengine/examples",
+        "crates/ee-cli/tests/help",
+    ] {
+        for name in files(&root.join(dir)) {
+            texts.extend(std::fs::read_to_string(root.join(dir).join(name)));
+        }
+    }
+    let ids: std::collections::BTreeSet<_> =
+        texts.iter().flat_map(|text| catalog_ids(text)).collect();
+    assert!(ids.len() > 3, "{ids:?}");
+    for id in ids {
+        ee.assets().get(id).await.unwrap();
     }
 }

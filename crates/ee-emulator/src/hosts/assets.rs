@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{pages, payload};
-use crate::content::{Content, StoredAsset, rfc3339};
+use crate::content::{Content, PUBLIC, StoredAsset, rfc3339};
 use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
@@ -11,9 +11,6 @@ use crate::state::Shared;
 
 /// Asset types that contain other assets.
 const CONTAINERS: [&str; 2] = ["FOLDER", "IMAGE_COLLECTION"];
-
-/// The project of the public catalog, which is read-only.
-const PUBLIC: &str = "projects/earthengine-public/assets/";
 
 /// An operation on an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
