@@ -24,6 +24,9 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("powershell", "eectl.ps1"),
     ("zsh", "_eectl"),
 ];
+/// A version of glibc: its numbers.
+type Version = Vec<u32>;
+
 const INCLUDED_FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 pub(crate) fn pack(arguments: &Arguments) -> Outcome {
@@ -56,10 +59,27 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let path = dist.join(format!("{archive}.sha256"));
     fs::write(&path, sum).map_err(|e| format!("{}: {e}", path.display()))?;
     print_status(&format!("wrote {}", dist.join(archive).display()));
-    print_status(&match minimal_glibc(&eectl)? {
-        Some(version) => format!("it requires glibc {version} or newer"),
-        None => "it requires no version of glibc".to_owned(),
-    });
+    check_glibc(minimal_glibc(&eectl)?)
+}
+
+/// Reports the version of glibc that an archive requires, and fails if the documentation promises
+/// that an older one is enough.
+fn check_glibc(required: Option<Version>) -> Outcome {
+    const PAGE: &str = "docs/src/install.md";
+    let Some(required) = required else {
+        print_status("it requires no version of glibc");
+        return Ok(());
+    };
+    print_status(&format!("it requires glibc {} or newer", text(&required)));
+    let page = fs::read_to_string(root().join(PAGE)).map_err(|e| format!("{PAGE}: {e}"))?;
+    let documented = newest_version(&page, "glibc ")
+        .ok_or_else(|| format!("{PAGE} does not state the required version of glibc"))?;
+    if required > documented {
+        return Err(format!(
+            "the archive does not run with glibc {}, which {PAGE} promises; build it on an older system",
+            text(&documented)
+        ));
+    }
     Ok(())
 }
 
@@ -68,11 +88,24 @@ fn archive_name(version: &str, triple: &str) -> String {
     format!("eectl-{version}-{triple}")
 }
 
+/// Fails if Rust's standard library for a target is not installed.
+fn check_target(triple: &str) -> Outcome {
+    let dir = output(Command::new("rustc").args(["--print", "target-libdir", "--target", triple]))?;
+    let dir = String::from_utf8_lossy(&dir);
+    if Path::new(dir.trim()).exists() {
+        return Ok(());
+    }
+    Err(format!(
+        "the target {triple} is not installed; install it with:\n    rustup target add {triple}"
+    ))
+}
+
 fn build(profile: &str, triple: Option<&str>) -> Outcome<PathBuf> {
     let mut build = cargo(&["build", "--locked", "--package", "ee-cli", "--profile"]);
     build.arg(profile);
     let mut built = target();
     if let Some(triple) = triple {
+        check_target(triple)?;
         build.args(["--target", triple]);
         built.push(triple);
     }
@@ -88,7 +121,7 @@ fn build(profile: &str, triple: Option<&str>) -> Outcome<PathBuf> {
 
 /// Returns the oldest version of glibc that has every symbol of a program, or `None` if the program
 /// does not use glibc.
-fn minimal_glibc(program: &Path) -> Outcome<Option<String>> {
+fn minimal_glibc(program: &Path) -> Outcome<Option<Version>> {
     if !cfg!(target_os = "linux") {
         return Ok(None);
     }
@@ -96,21 +129,23 @@ fn minimal_glibc(program: &Path) -> Outcome<Option<String>> {
         return Err("objdump is not installed, which determines the required version of glibc; install binutils".into());
     }
     let symbols = output(Command::new("objdump").arg("-T").arg(program))?;
-    Ok(newest_glibc(&String::from_utf8_lossy(&symbols)))
+    Ok(newest_version(&String::from_utf8_lossy(&symbols), "GLIBC_"))
 }
 
-/// Returns the newest version of glibc in a list of symbols.
-fn newest_glibc(symbols: &str) -> Option<String> {
-    let parse = |version: &str| -> Option<Vec<u32>> {
-        version.split('.').map(|part| part.parse().ok()).collect()
-    };
+/// Returns the newest version that follows this prefix in a text.
+fn newest_version(text: &str, prefix: &str) -> Option<Version> {
     let is_part = |c: char| c.is_ascii_digit() || c == '.';
-    let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
+    let versions = text.split(prefix).skip(1).filter_map(|rest| {
         let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-        parse(&rest[..end])
+        let parts = rest[..end].trim_end_matches('.').split('.');
+        parts.map(|part| part.parse().ok()).collect()
     });
-    let newest: Vec<_> = versions.max()?.iter().map(u32::to_string).collect();
-    Some(newest.join("."))
+    versions.max()
+}
+
+fn text(version: &[u32]) -> String {
+    let parts: Vec<_> = version.iter().map(u32::to_string).collect();
+    parts.join(".")
 }
 
 /// Returns the host triple, such as `x86_64-unknown-linux-gnu`.
@@ -159,8 +194,16 @@ mod tests {
 0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.14) memcpy
 0000000000000000      DF *UND*\t0000000000000000 (GCC_3.0)    _Unwind_Resume
 ";
-        assert_eq!(newest_glibc(symbols).as_deref(), Some("2.34"));
-        assert_eq!(newest_glibc("no symbols"), None);
+        assert_eq!(newest_version(symbols, "GLIBC_"), Some(vec![2, 34]));
+        assert_eq!(newest_version("no symbols", "GLIBC_"), None);
+    }
+
+    #[test]
+    fn documented_glibc_is_compared() {
+        assert_eq!(check_glibc(None), Ok(()));
+        assert_eq!(check_glibc(Some(vec![2, 4])), Ok(()));
+        let error = check_glibc(Some(vec![2, 1000])).unwrap_err();
+        assert!(error.contains("install.md promises"), "{error}");
     }
 
     /// `cargo binstall` finds the archives of a release by these templates.
