@@ -242,6 +242,10 @@ async fn login_in_a_browser_leaves_the_keys_to_the_menu() {
     let (status, shown) = machine.on_terminal(&login, &keys).await;
     assert_eq!(status, 0, "{shown}");
     assert_eq!(machine.project(), Some(json!("forest-one")), "{shown}");
+    assert!(
+        shown.contains("Address of the page: \nlogged in "),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -329,6 +333,7 @@ async fn login_goes_on_to_the_picker_if_there_are_several_projects() {
     let steps = [CODE, (PROMPT, "forest\r")];
     let (status, shown) = machine.on_terminal(&LOGIN, &steps).await;
     assert_eq!(status, 0, "{shown}");
+    assert_eq!(shown.matches("warning: ").count(), 1, "{shown}");
     assert_eq!(machine.project(), Some(json!("forest-one")));
     assert!(shown.contains("project       forest-one"), "{shown}");
 

@@ -239,10 +239,10 @@ impl EarthEngineFile {
     /// Returns the warning that the login expires.
     pub(crate) fn expiry_warning(&self, location: &Location) -> Option<Warning> {
         let end = self.login_expires_at()?;
-        let verb = if end <= Utc::now() {
-            "expired"
+        let (verb, advice) = if end <= Utc::now() {
+            ("expired", "Log in again")
         } else {
-            "expires"
+            ("expires", "Log in again before then")
         };
         Some(Warning::new(
             "login_expires",
@@ -250,7 +250,7 @@ impl EarthEngineFile {
                 "this login was made in a notebook, where logins expire after 7 days: it {verb} on {}",
                 end.format("%Y-%m-%d at %H:%M UTC")
             ),
-            Remedy::new("Log in again. On a machine with a browser, a login with --mode=localhost does not expire.")
+            Remedy::new(format!("{advice}. On a machine with a browser, a login with --mode=localhost does not expire."))
                 .command(format!("{} --force", login_command(location))),
         ))
     }

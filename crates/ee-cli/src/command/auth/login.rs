@@ -20,7 +20,8 @@ use crate::command::account::selected_account;
 use crate::command::project::after_login;
 use crate::error::CliError;
 use crate::output::{
-    path_json, print, print_json_with_secrets, print_status, strip_unsafe_chars, warnings_as_json,
+    path_json, print, print_json_with_secrets, print_status, strip_unsafe_chars, warn,
+    warnings_as_json,
 };
 use console::{Console, read_line};
 
@@ -119,9 +120,7 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
         return print_json_with_secrets(&as_json(&outcome, global, login));
     }
     if let (LoginOutcome::LoggedIn(saved), false) = (&outcome, global.quiet) {
-        for warning in &saved.warnings {
-            print_status(&format!("warning: {warning}\n    {}", warning.remedy));
-        }
+        warn(&saved.warnings);
     }
     print(render_text(&outcome, global, login))?;
     if !global.quiet
@@ -134,7 +133,7 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
         LoginOutcome::LoggedIn(_) | LoginOutcome::AlreadyLoggedIn(_)
     );
     match is_logged_in && !global.quiet {
-        true if goes_on(login) => after_login::run(global).await,
+        true if goes_on(login) => after_login::run(global, &outcome).await,
         true => after_login::print_next(&store),
         false => Ok(()),
     }

@@ -1,6 +1,7 @@
 //! What follows a login on a terminal: the project.
 
 use earthengine::credentials::LoginFile;
+use earthengine::credentials::login::LoginOutcome;
 use earthengine::{EarthEngine, Error, ErrorKind, ListedProject};
 
 use super::file::ProjectFile;
@@ -15,7 +16,7 @@ use crate::output::{print, print_status, strip_unsafe_chars, warn};
 
 /// Keeps the project that is set, or lets the user select one, and verifies it. The login has been
 /// saved, so that a problem with the project is reported and does not fail the command.
-pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
+pub(crate) async fn run(global: &Global, login: &LoginOutcome) -> Result<(), CliError> {
     let project = builder(global).find_project().await;
     match project {
         Ok(_) => {}
@@ -31,7 +32,11 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     }
     match builder(global).connect().await {
         Ok(ee) => {
-            warn(ee.warnings());
+            let shown = match login {
+                LoginOutcome::LoggedIn(saved) => &*saved.warnings,
+                _ => &[],
+            };
+            warn(ee.warnings().filter(|warning| !shown.contains(warning)));
             print(ready(&ee))
         }
         Err(error) => {

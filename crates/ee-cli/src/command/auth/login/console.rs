@@ -23,6 +23,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct Console {
     quiet: bool,
     json: bool,
+    /// Whether the last line of the terminal is a prompt.
+    is_at_prompt: AtomicBool,
 }
 
 impl Console {
@@ -30,6 +32,7 @@ impl Console {
         Self {
             quiet: global.quiet,
             json: global.json,
+            is_at_prompt: AtomicBool::new(false),
         }
     }
 }
@@ -66,12 +69,29 @@ impl Terminal for Console {
             let mut stderr = io::stderr().lock();
             // Standard error may be closed.
             let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
+            self.is_at_prompt.store(true, Ordering::Relaxed);
         }
-        Box::pin(read_line())
+        Box::pin(async {
+            let line = read_line().await;
+            // The terminal shows the input with its line break.
+            if matches!(line, Ok(Some(_))) && self.is_interactive() {
+                self.is_at_prompt.store(false, Ordering::Relaxed);
+            }
+            line
+        })
     }
 
     fn is_interactive(&self) -> bool {
         io::stdin().is_terminal()
+    }
+}
+
+/// Ends the line of a prompt without an input: the browser finished the login, or it failed.
+impl Drop for Console {
+    fn drop(&mut self) {
+        if *self.is_at_prompt.get_mut() {
+            write_stderr("\n");
+        }
     }
 }
 
