@@ -210,6 +210,7 @@ pub(crate) enum AuthCommand {
     /// Remove the saved login, and revoke it with --revoke
     Logout(Logout),
     /// List the accounts and show which one is active
+    #[command(visible_alias = "ls")]
     List(ListAccounts),
     /// Make another account the active one, for your programs and for those in Python
     Switch(Switch),

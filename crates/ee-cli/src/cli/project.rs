@@ -13,6 +13,7 @@ pub(crate) struct Project {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
     /// List your projects and whether Earth Engine is ready in each
+    #[command(visible_alias = "ls")]
     List(ListProjects),
     /// Pick a project from a list and set it
     Select,

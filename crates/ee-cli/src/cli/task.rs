@@ -16,6 +16,7 @@ pub(crate) struct Task {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
     /// List the project's tasks, newest first
+    #[command(visible_alias = "ls")]
     List(ListTasks),
     /// Show tasks
     Info(TaskIds),

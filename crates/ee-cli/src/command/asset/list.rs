@@ -9,7 +9,7 @@ use crate::cli::Global;
 use crate::cli::asset::List;
 use crate::command::session::{Failures, Session, asset_name, count};
 use crate::error::CliError;
-use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::output::{print, print_json, print_status, strip_unsafe_chars};
 use crate::table::Table;
 use crate::waiting::Progress;
 
@@ -48,6 +48,9 @@ pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliErro
         } else if arguments.list.is_csv() {
             assets.iter().for_each(|asset| add_to_csv(&mut csv, asset));
         } else {
+            if assets.is_empty() && failures.is_empty() && !global.quiet {
+                print_status(&format!("no assets found in {parent}"));
+            }
             print(render(&assets, arguments.long))?;
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::Global;
 use crate::cli::task::ListTasks;
 use crate::command::session::{Failures, MAX_STARTED, Session, count};
 use crate::error::CliError;
-use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::output::{print, print_json, print_status, strip_unsafe_chars};
 use crate::table::Table;
 use crate::waiting::Progress;
 
@@ -50,6 +50,9 @@ pub(super) async fn run(global: &Global, arguments: &ListTasks) -> Result<(), Cl
     }
     if arguments.list.is_csv() {
         return csv(&found).print_csv();
+    }
+    if found.is_empty() && !global.quiet {
+        print_status("no tasks found");
     }
     print(
         found
