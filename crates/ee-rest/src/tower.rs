@@ -139,7 +139,7 @@ where
                 tokens.accepted(&used);
                 return Ok(response);
             }
-            let renewed = tokens.renew(&used).await.map_err(token_failure)?;
+            let renewed = tokens.renew(&used).await.map_err(Error::token)?;
             let Some(renewed) = renewed else {
                 return Ok(response);
             };
@@ -157,16 +157,12 @@ where
     }
 }
 
-fn token_failure(error: ee_token::Error) -> Error {
-    Error::token("the request", error)
-}
-
 impl Settings {
     async fn token(&self) -> Result<Option<AccessToken>, Error> {
         let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
-        tokens.token().await.map(Some).map_err(token_failure)
+        tokens.token().await.map(Some).map_err(Error::token)
     }
 
     fn authenticated<B>(&self, mut request: Request<B>, token: Option<&AccessToken>) -> Request<B> {

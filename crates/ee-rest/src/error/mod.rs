@@ -106,9 +106,9 @@ impl Error {
             .with_attempts(attempts)
     }
 
-    /// Creates the error of a failed token request. `purpose` says what the token is for.
-    pub(crate) fn token(purpose: impl fmt::Display, error: ee_token::Error) -> Self {
-        let message = format!("could not get an access token for {purpose}: {error}");
+    /// Creates the error of a failed token request.
+    pub(crate) fn token(error: ee_token::Error) -> Self {
+        let message = format!("could not get an access token: {error}");
         Self::new(ErrorKind::Token(error.kind()), message).with_cause(error)
     }
 

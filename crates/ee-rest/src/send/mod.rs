@@ -389,7 +389,7 @@ impl<'a> Call<'a> {
     }
 
     fn token_failure(&self, error: ee_token::Error) -> Error {
-        Error::token(self.name(), error).with_attempts(self.attempts)
+        Error::token(error).with_attempts(self.attempts)
     }
 
     async fn attempt(&mut self, permit: &Permit) -> Result<(), Box<FailedAttempt>> {

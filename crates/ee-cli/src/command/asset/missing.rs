@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use earthengine::init::internal::nearest;
-use earthengine::{Asset, AssetName, ErrorKind, Remedy, rest};
+use earthengine::{Asset, AssetName, Error, rest};
 use tokio::time::timeout;
 
 use super::PUBLIC;
@@ -42,8 +42,7 @@ impl Session<'_> {
         name: &AssetName,
         error: rest::Error,
     ) -> CliError {
-        let error = earthengine::Error::from(error);
-        if error.kind() != ErrorKind::NotFound {
+        if error.kind() != rest::ErrorKind::NotFound {
             return self.error(what, error);
         }
         let advice = timeout(TIMEOUT, self.similar(name)).await.ok().flatten();
@@ -59,8 +58,7 @@ impl Session<'_> {
         to: &AssetName,
         error: rest::Error,
     ) -> CliError {
-        let error = earthengine::Error::from(error);
-        if error.kind() != ErrorKind::NotFound {
+        if error.kind() != rest::ErrorKind::NotFound {
             return self.error(what, error);
         }
         let advice = async {
@@ -120,11 +118,18 @@ impl Session<'_> {
     }
 }
 
-fn with_advice(error: earthengine::Error, advice: Option<String>) -> earthengine::Error {
-    let Some(advice) = advice else {
-        return error;
-    };
-    let mut remedy: Remedy = error.remedy().clone();
-    remedy.text = format!("{advice} {}", remedy.text).into();
-    error.with_remedy(remedy)
+fn with_advice(error: rest::Error, advice: Option<String>) -> Error {
+    let from_server = error.api().filter(|api| !api.is_from_intermediary());
+    let message = from_server.map(|api| api.message.clone());
+    let mut error = Error::from(error);
+    if let Some(advice) = advice {
+        let mut remedy = error.remedy().clone();
+        remedy.text = format!("{advice} {}", remedy.text).into();
+        error = error.with_remedy(remedy);
+    }
+    // The command names the request.
+    match message {
+        Some(message) => error.context(message),
+        None => error,
+    }
 }
