@@ -519,4 +519,9 @@ async fn logout_says_what_google_still_accepts() {
     );
     let again = machine.run(&["auth", "logout"]).await;
     assert_eq!(again.stderr, "");
+    assert!(
+        again.stdout.starts_with("not logged in: "),
+        "{}",
+        again.stdout
+    );
 }

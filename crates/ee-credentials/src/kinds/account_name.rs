@@ -135,7 +135,7 @@ pub(crate) fn unknown_account(path: &Path) -> Error {
     let known: Vec<&str> = known.iter().map(AccountName::as_str).collect();
     let near = nearest(&name, known.iter().copied());
     let message = match &*known {
-        [] => format!("there is no account {name}, and no other one either"),
+        [] => format!("there is no account {name}, and no other account has a name"),
         [only] => format!("there is no account {name}; the only account is {only}"),
         known => format!(
             "there is no account {name}; the accounts are {}",
@@ -218,7 +218,7 @@ mod tests {
     fn unknown_account_lists_the_known_ones() {
         let dir = tempfile::tempdir().unwrap();
         let error = unknown_account(&dir.path().join("absent/wrk"));
-        assert!(error.to_string().contains("no other one"), "{error}");
+        assert!(error.to_string().contains("no other account"), "{error}");
         for name in [
             "work",
             "home",

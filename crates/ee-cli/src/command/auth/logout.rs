@@ -61,9 +61,6 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     }
     let file = accounts.file(name.as_ref());
     let path = file.path();
-    if !global.quiet {
-        print_remaining(&accounts);
-    }
     if global.json {
         let mut json = json!({"path": path_json(path), "removed": removed.existed});
         if let Some(revocation) = &revocation {
@@ -88,6 +85,9 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         &removed,
         &display_path(path),
     ))?;
+    if !global.quiet {
+        print_remaining(&accounts);
+    }
     let is_of_google = matches!(environment.emulator(), Ok(None));
     if removed.existed && !logout.revoke && !global.quiet && is_of_google {
         print_status(REMAINS);
@@ -95,7 +95,7 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     Ok(())
 }
 
-const REMAINS: &str = "Google still accepts the login: copies of the file keep working until it is revoked, with --revoke before the file is removed, or at\n    https://myaccount.google.com/connections";
+const REMAINS: &str = "note: Google still accepts the login, so copies of the file keep working. Remove its access at the following page; `eectl auth logout --revoke` revokes and removes a login.\n    https://myaccount.google.com/connections";
 
 /// Names the accounts that remain, if none of them is active now.
 fn print_remaining(accounts: &Accounts) {
@@ -109,7 +109,7 @@ fn print_remaining(accounts: &Accounts) {
     let names: Vec<&str> = names.map(|name| name.as_str()).collect();
     if let [first, ..] = &*names {
         print_status(&format!(
-            "note: no account is active now; the other accounts are {}\n    eectl auth switch {first}",
+            "note: no account is active now; other accounts: {}\n    eectl auth switch {first}",
             names.join(", ")
         ));
     }
@@ -144,6 +144,6 @@ fn render_text(
             copies.collect::<String>()
         )
     } else {
-        format!("{revoked}not found     {path}\n")
+        format!("{revoked}not logged in: {path} does not exist\n")
     }
 }

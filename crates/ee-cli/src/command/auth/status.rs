@@ -104,7 +104,10 @@ fn render_text(status: &LoginStatus, account: Option<&str>) -> String {
     if let Some(token) = &status.token {
         line(
             "token expires",
-            &expires_at(token).unwrap_or_else(|| "unknown".to_owned()),
+            &token.expires_at().map_or_else(
+                || "unknown".to_owned(),
+                |expiry| expiry.format("%Y-%m-%d %H:%M UTC").to_string(),
+            ),
         );
         let title = match status.scopes_are_requested {
             true => "requested",
