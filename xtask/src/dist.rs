@@ -27,7 +27,12 @@ const COMPLETIONS: [(&str, &str); 5] = [
 /// A version of glibc: its numbers.
 type Version = Vec<u32>;
 
-const INCLUDED_FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+const INCLUDED_FILES: [&str; 4] = [
+    "crates/ee-cli/README.md",
+    "CHANGELOG.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+];
 
 pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let triple = arguments.target.clone().map_or_else(host, Ok)?;
