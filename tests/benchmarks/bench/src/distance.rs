@@ -23,8 +23,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
-/// The hosts that a program with a login asks.
-pub const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
+/// The hosts that a program with a login asks, and the one from which Python's client reads which
+/// assets are deprecated.
+pub const HOSTS: [&str; 3] = [
+    "oauth2.googleapis.com",
+    "earthengine.googleapis.com",
+    "storage.googleapis.com",
+];
 /// The time that bytes take in one direction.
 const ONE_WAY: Duration = Duration::from_millis(30);
 pub const ROUND_TRIP: Duration = Duration::from_millis(60);
@@ -93,6 +98,8 @@ async fn respond(
         one(bytes.expect("a body"))
     } else if path.ends_with("/algorithms") {
         text(r#"{"algorithms":[]}"#)
+    } else if path.ends_with("/catalog_deprecated.json") {
+        text(r#"{"links":[]}"#)
     } else {
         text(r#"{"name":"projects/p-1234/config","registrationState":"REGISTERED_COMMERCIALLY"}"#)
     };

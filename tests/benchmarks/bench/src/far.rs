@@ -110,6 +110,7 @@ impl Python {
             .env_clear()
             .env("HOME", self.home.path())
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SSL_CERT_FILE", &bundle)
             .env("REQUESTS_CA_BUNDLE", &bundle)
             .env("HTTPLIB2_CA_CERTS", &bundle)
             .output()

@@ -1,6 +1,7 @@
 //! Many clients that share the quota of one project, beside a plain retry loop.
 //!
-//! All scenarios run at the same time, since calls mostly wait.
+//! All scenarios run at the same time, since calls mostly wait. They start one after the other,
+//! because opening the connections takes the processor.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -122,9 +123,26 @@ fn random() -> f64 {
     (RandomState::new().hash_one(0) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Runs a scenario against a server of its own.
-async fn run(scenario: &Scenario, caller: impl Fn(&QuotaServer) -> Caller) -> Outcome {
-    let server = QuotaServer::start(scenario.quota).await;
+/// A contender of a scenario, with a server of its own. Its clients are built before any call is
+/// made, since this delays the calls of others in this process.
+struct Contender {
+    server: QuotaServer,
+    callers: Vec<Arc<Caller>>,
+}
+
+impl Contender {
+    async fn new(scenario: &Scenario, caller: impl Fn(&QuotaServer) -> Caller) -> Self {
+        let server = QuotaServer::start(scenario.quota).await;
+        let callers = (0..scenario.clients).map(|_| Arc::new(caller(&server)));
+        Self {
+            callers: callers.collect(),
+            server,
+        }
+    }
+}
+
+async fn run(scenario: &Scenario, contender: Contender) -> Outcome {
+    let Contender { server, callers } = contender;
     let started = Instant::now();
     let outcome = Outcome {
         successes: vec![Vec::new(); scenario.clients],
@@ -132,8 +150,7 @@ async fn run(scenario: &Scenario, caller: impl Fn(&QuotaServer) -> Caller) -> Ou
     };
     let outcome = Arc::new(Mutex::new(outcome));
     let mut running = JoinSet::new();
-    for client in 0..scenario.clients {
-        let caller = Arc::new(caller(&server));
+    for (client, caller) in callers.into_iter().enumerate() {
         let left = Arc::new(AtomicUsize::new(scenario.items.unwrap_or(usize::MAX)));
         for _ in 0..TASKS {
             let (caller, left, outcome) = (caller.clone(), left.clone(), outcome.clone());
@@ -225,10 +242,29 @@ pub fn rows(effort: Effort) -> Vec<Row> {
             )
         },
     ];
-    let outcomes =
-        all_cores().block_on(join_all(scenarios.iter().map(|scenario| {
-            join(run(scenario, Caller::ours), run(scenario, Caller::plain))
-        })));
+    let outcomes = all_cores().block_on(async {
+        let mut contenders = Vec::new();
+        for scenario in &scenarios {
+            let ours = Contender::new(scenario, Caller::ours).await;
+            contenders.push((ours, Contender::new(scenario, Caller::plain).await));
+        }
+        let apart = Duration::from_millis(effort.pick(2_000, 100) as u64);
+        let delays = (0..).map(|n| apart * n);
+        let runs = scenarios.iter().zip(contenders).zip(delays.step_by(2)).map(
+            |((scenario, (ours, plain)), delay)| {
+                let ours = async move {
+                    sleep(delay).await;
+                    run(scenario, ours).await
+                };
+                let plain = async move {
+                    sleep(delay + apart).await;
+                    run(scenario, plain).await
+                };
+                join(ours, plain)
+            },
+        );
+        join_all(runs).await
+    });
     scenarios
         .iter()
         .zip(&outcomes)

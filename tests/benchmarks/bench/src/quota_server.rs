@@ -1,7 +1,7 @@
 //! A server with Earth Engine's kinds of quota, HTTP/1.1 on loopback.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,7 +30,8 @@ pub struct QuotaServer {
 
 struct State {
     quota: Quota,
-    started: Instant,
+    /// The time of the first request.
+    started: OnceLock<Instant>,
     used: Mutex<Use>,
 }
 
@@ -50,7 +51,7 @@ impl QuotaServer {
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State {
             quota,
-            started: Instant::now(),
+            started: OnceLock::new(),
             used: Mutex::default(),
         });
         let shared = state.clone();
@@ -86,7 +87,7 @@ impl State {
     fn admit(&self) -> Result<(InFlight<'_>, Duration), u16> {
         let mut used = self.used.lock().expect("no panic");
         // Read under the lock, so that it never goes back.
-        let now = self.started.elapsed();
+        let now = self.started.get_or_init(Instant::now).elapsed();
         if self
             .quota
             .outage
