@@ -10,6 +10,7 @@
 
 mod connections;
 mod every_host;
+mod protocols;
 mod round_trips;
 mod world;
 

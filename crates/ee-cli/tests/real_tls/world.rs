@@ -34,7 +34,7 @@ pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 pub(crate) const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
 /// How long a connection that the server has shut down still receives.
 const LINGER: Duration = Duration::from_millis(500);
-const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
+pub(crate) const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
 
 /// What the TLS server saw of one request.
 #[derive(Debug, Clone, PartialEq)]
