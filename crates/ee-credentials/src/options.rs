@@ -173,7 +173,7 @@ impl CredentialOptions {
             None => Ok(()),
             Some(subject) => Err(Error::new(
                 ErrorKind::InvalidOptions,
-                format!("a credential of the kind {kind} cannot act for {subject}"),
+                format!("a credential of the kind \"{kind}\" cannot act for {subject}"),
             )
             .with_remedy(Remedy::new(
                 "Use a service account key with domain-wide delegation, or remove the subject.",

@@ -82,7 +82,10 @@ async fn federation_has_id_tokens_if_it_impersonates_an_account() {
     let (_broker, address) = serve(emulated(&emulator, &file.to_string())).await;
     let response = get(address, &format!("{IDENTITY}?{QUERY}")).await;
     assert_eq!(response.status, 404, "{response:?}");
-    assert!(response.body.contains("external_account"), "{response:?}");
+    assert!(
+        response.body.contains("identity federation"),
+        "{response:?}"
+    );
 
     file["service_account_impersonation_url"] = json!(format!(
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{TARGET}:generateAccessToken"

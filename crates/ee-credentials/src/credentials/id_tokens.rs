@@ -31,7 +31,7 @@ impl Credentials {
 fn unsupported(kind: CredentialKind) -> Error {
     Error::new(
         ErrorKind::Unsupported,
-        format!("a credential of the kind {kind} has no ID tokens for other services"),
+        format!("a credential of the kind \"{kind}\" has no ID tokens for other services"),
     )
     .with_remedy(Remedy::new(
         "Use a service account: its key, impersonation (--impersonate), or the metadata server.",
