@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use ee_emulator::{AwsKey, Emulator, Fault, Project};
+use ee_test_support::subprocess::copy_program;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -163,7 +164,7 @@ impl Machine {
         if is_root {
             // Permissions do not apply to root, and another user may not reach the program.
             let copy = self.outside.path().join("eectl");
-            fs::copy(&program, &copy).unwrap();
+            copy_program(&program, &copy);
             program = copy;
         }
         let mut command = Command::new(program);

@@ -1,6 +1,7 @@
 //! A test that runs again in a process or a namespace of its own.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 /// Set where the tests that need a namespace must not be skipped.
@@ -9,6 +10,17 @@ const REQUIRED: &str = "EE_TESTS_REQUIRE_NAMESPACE";
 const INSIDE: &str = "EE_TESTS_INSIDE_NAMESPACE";
 /// Set in a process that a test has started, to the input of that process.
 const INPUT: &str = "EE_TESTS_PROCESS_INPUT";
+
+/// Copies a program that is to be run. Another process does it: a file that this process writes is
+/// open in the children that other threads start meanwhile, and cannot be run until they have
+/// started.
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp")
+        .arg(from.as_ref())
+        .arg(to.as_ref())
+        .status();
+    assert!(copied.unwrap().success());
+}
 
 /// Returns the input of this process if another test has started it.
 pub fn input() -> Option<String> {

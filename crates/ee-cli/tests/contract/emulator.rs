@@ -122,6 +122,8 @@ mod another_user {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use ee_test_support::subprocess::copy_program;
+
     use super::*;
 
     const MALLORY: u32 = 1_234_567;
@@ -222,7 +224,7 @@ mod another_user {
     fn eectl(dir: &Path, uid: u32) -> Command {
         let program = dir.join("eectl");
         if !program.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_eectl"), &program).unwrap();
+            copy_program(env!("CARGO_BIN_EXE_eectl"), &program);
             fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         }
