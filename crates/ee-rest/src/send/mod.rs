@@ -375,7 +375,10 @@ impl<'a> Call<'a> {
         if let Some(token) = tokens.cached() {
             return Ok(Some(token));
         }
-        open_ahead(&self.client.options.http, &self.client.base);
+        // Large responses have connections of their own.
+        if matches!(self.transfer(), Transfer::Small) {
+            open_ahead(&self.client.options.http, &self.client.base);
+        }
         let token = Box::pin(within(self.until, tokens.token())).await;
         self.now = Instant::now();
         match token {
