@@ -76,6 +76,37 @@ async fn each_verifier_accepts_only_the_hosts_own_certificate() {
     }
 }
 
+/// Most systems have a file and a directory with the same authorities, and the file is read first.
+/// Runs in a process whose environment names a file with one authority and a directory with two.
+#[tokio::test(flavor = "multi_thread")]
+async fn authority_in_the_directory_alone_is_trusted() {
+    const TEST: &str = "certificates::authority_in_the_directory_alone_is_trusted";
+    let Some(dir) = subprocess::input() else {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("authorities").display().to_string();
+        let mut process = subprocess::rerun(&[], TEST, &dir);
+        process
+            .env("SSL_CERT_FILE", home.path().join("authorities.pem"))
+            .env("SSL_CERT_DIR", &dir);
+        return subprocess::assert_passes(&mut process);
+    };
+    let [both, in_directory, unknown] = std::array::from_fn(|_| Authority::new());
+    let write = |name: &str, authority: &Authority| std::fs::write(name, authority.pem()).unwrap();
+    std::fs::create_dir(&dir).unwrap();
+    write(&format!("{dir}.pem"), &both);
+    write(&format!("{dir}/1.pem"), &both);
+    write(&format!("{dir}/2.pem"), &in_directory);
+    let emulator = Emulator::start().await.unwrap();
+    let http = HttpClient::new(Endpoints::google());
+    for (authority, is_trusted) in [(both, true), (in_directory, true), (unknown, false)] {
+        let upstream = Upstream::Emulator(HOST, emulator.address());
+        let certificate = authority.issue(&[HOST]);
+        let server = FaultyServer::start(upstream, Some(certificate.http1_config())).await;
+        assert_eq!(send(&http, &server).await.is_ok(), is_trusted);
+        assert_eq!(server.requests() == 1, is_trusted);
+    }
+}
+
 /// Runs in a process whose environment names authorities that do not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn authorities_that_cannot_be_loaded_are_named() {

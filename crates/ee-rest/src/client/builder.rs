@@ -223,7 +223,8 @@ impl ClientBuilder {
         }
         Ok(Client(Arc::new(Inner {
             shared: Arc::new(self.shared()?),
-            headers,
+            // A copy has no spare memory.
+            headers: headers.clone(),
             base,
             target,
             api_key: self.auth.api_key.clone().map(Arc::new),

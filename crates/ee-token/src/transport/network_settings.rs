@@ -231,6 +231,25 @@ impl NetworkSettings {
         found.certificates = loaded.certs;
         Ok(found)
     }
+
+    /// The system's verifier has its own authorities.
+    #[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
+    pub(crate) fn authorities_of_file(&self) -> Option<Vec<CertificateDer<'static>>> {
+        None
+    }
+
+    /// Loads those [`authorities`](Self::authorities) that are in one file, if there are any.
+    #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
+    pub(crate) fn authorities_of_file(&self) -> Option<Vec<CertificateDer<'static>>> {
+        let of_system = || openssl_probe::probe().cert_file.map(PrintablePath::from);
+        let file = match &self.file {
+            Some(file) => Some(file.clone()),
+            None if self.dirs.is_empty() => of_system(),
+            None => None,
+        };
+        let certificates = load(Some(&file?), &[]).certs;
+        (!certificates.is_empty()).then_some(certificates)
+    }
 }
 
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
@@ -242,6 +261,9 @@ impl Authorities {
         places: &[PrintablePath],
     ) {
         self.certificates.extend(loaded.certs);
+        // Directories often have copies of the certificates in a file.
+        self.certificates.sort_unstable_by(|a, b| a.cmp(b));
+        self.certificates.dedup();
         self.variable.get_or_insert(variable);
         self.places.extend_from_slice(places);
     }

@@ -6,21 +6,24 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use once_cell::sync::{Lazy, OnceCell};
-use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
     WantsVerifier,
 };
 use zeroize::Zeroizing;
 
 use crate::transport::network_settings::NetworkSettings;
 use crate::{Error, ErrorKind, Remedy};
+
+/// The number of hosts with sessions to resume that are kept.
+const MAX_SESSIONS: usize = 64;
 
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
     Lazy::new(|| Arc::new(rustls::crypto::ring::default_provider()));
@@ -61,6 +64,7 @@ pub(crate) fn without_http2(mut config: ClientConfig) -> ClientConfig {
 }
 
 fn finished(mut config: ClientConfig) -> ClientConfig {
+    config.resumption = Resumption::in_memory_sessions(MAX_SESSIONS);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
 }
@@ -124,12 +128,8 @@ pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error>
 struct LazyVerifier;
 
 #[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
-static VERIFIER: OnceCell<rustls_platform_verifier::Verifier> = OnceCell::new();
-#[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
-static VERIFIER: OnceCell<Arc<rustls::client::WebPkiServerVerifier>> = OnceCell::new();
-
-#[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
 fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
+    static VERIFIER: OnceCell<rustls_platform_verifier::Verifier> = OnceCell::new();
     let verifier =
         VERIFIER.get_or_try_init(|| rustls_platform_verifier::Verifier::new(PROVIDER.clone()))?;
     Ok(verifier)
@@ -138,35 +138,51 @@ fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
 /// Verifies with the authorities that the environment names, as these systems do.
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
 fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
-    use rustls::OtherError;
+    static VERIFIER: OnceCell<Arc<WebPkiServerVerifier>> = OnceCell::new();
     let verifier = VERIFIER.get_or_try_init(|| {
         let found = NetworkSettings::of_process().authorities();
         let found = found.map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))?;
         if let Some(error) = found.unusable {
             tracing::warn!("{error}");
         }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certificates);
-        rustls::client::WebPkiServerVerifier::builder_with_provider(
-            Arc::new(roots),
-            PROVIDER.clone(),
-        )
-        .build()
-        .map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
+        trusting(found.certificates)
     })?;
     Ok(verifier.as_ref())
+}
+
+/// Returns the verifier with the authorities of one file, if there are any. Most systems have a
+/// directory with copies of them, which takes several times as long to read and is rarely needed.
+fn of_one_file() -> Option<&'static dyn ServerCertVerifier> {
+    static VERIFIER: OnceCell<Option<Arc<WebPkiServerVerifier>>> = OnceCell::new();
+    let verifier = VERIFIER.get_or_init(|| {
+        let certificates = NetworkSettings::of_process().authorities_of_file()?;
+        trusting(certificates).ok()
+    });
+    Some(verifier.as_ref()?.as_ref())
+}
+
+fn trusting(
+    certificates: Vec<CertificateDer<'_>>,
+) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates);
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
+        .build()
+        .map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
 }
 
 /// Loads the root certificates in a thread, while the first connection is established.
 pub(crate) fn load_roots() {
     static STARTED: Once = Once::new();
-    if VERIFIER.get().is_none() {
-        STARTED.call_once(|| {
-            let thread = thread::Builder::new().name("ee-roots".into());
-            // Without a thread, or if they cannot be loaded, the handshake tries and reports it.
-            let _ = thread.spawn(|| drop(platform()));
+    STARTED.call_once(|| {
+        let thread = thread::Builder::new().name("ee-roots".into());
+        // Without a thread, or if they cannot be loaded, the handshake tries and reports it.
+        let _ = thread.spawn(|| {
+            if of_one_file().is_none() {
+                drop(platform());
+            }
         });
-    }
+    });
 }
 
 impl ServerCertVerifier for LazyVerifier {
@@ -178,7 +194,13 @@ impl ServerCertVerifier for LazyVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        platform()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let verify = |verifier: &dyn ServerCertVerifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        match of_one_file().map(verify) {
+            Some(Ok(verified)) => Ok(verified),
+            Some(Err(_)) | None => verify(platform()?),
+        }
     }
 
     fn verify_tls12_signature(

@@ -202,7 +202,7 @@ async fn authorities_are_loaded_or_the_variable_is_named() {
         match (found, expected) {
             (Ok(found), Ok((variable, has_unusable))) => {
                 assert_eq!(found.variable, Some(variable), "{file} {dirs}");
-                assert!(!found.certificates.is_empty());
+                assert_eq!(found.certificates.len(), 1, "{file} {dirs}");
                 assert_eq!(found.unusable.is_some(), has_unusable, "{file} {dirs}");
             }
             (Err(error), Err((variable, why))) => {
