@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::process::{Outcome, build_eectl, cargo, print_status, root, run, target};
 
 /// All benchmarks, in the order of the table.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "token_hot",
     "token_contended",
     "token_refresh",
@@ -32,6 +32,7 @@ const NAMES: [&str; 24] = [
     "warm_init",
     "requests",
     "allocs",
+    "at_rest",
     "identities",
     "stream",
     "far",

@@ -113,6 +113,9 @@ fn main() {
     if wanted("allocs") {
         counted("allocs");
     }
+    if wanted("at_rest") {
+        counted("at_rest");
+    }
     if wanted("identities") {
         counted("identities");
     }

@@ -2,6 +2,7 @@
 //! Prints JSON lines of rows.
 
 use std::alloc::System;
+use std::time::Duration;
 
 use bench::contenders;
 use bench::harness::{Better, Effort, Row, one_thread};
@@ -24,6 +25,7 @@ fn main() {
     };
     let row = match name.as_str() {
         "allocs" => allocs(effort),
+        "at_rest" => at_rest(effort),
         "identities" => identities(effort),
         _ => scale_identities(effort),
     };
@@ -66,6 +68,37 @@ fn allocs(effort: Effort) -> Row {
             .more("of_reqwest", bare)
             // The HTTP client copies a connector with a layer six times, in two boxes each.
             .goal("≤ 12", |row| row.ours <= 12.0)
+    })
+}
+
+/// Bytes of a client at rest with one connection, and of each further one that shares it. The
+/// server's side of the connection is counted, too.
+fn at_rest(effort: Effort) -> Row {
+    let server = Server::start();
+    let further = effort.pick(200, 4);
+    one_thread().block_on(async {
+        let called = async || {
+            let pair = Pair::new(&server);
+            pair.call_ours().await;
+            pair.ours
+        };
+        // A second after its last call, a client ends its task.
+        let at_rest = async || {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            live_bytes() as f64
+        };
+        let before = live_bytes() as f64;
+        let mut clients = vec![called().await];
+        let with_first = at_rest().await;
+        for _ in 0..further {
+            clients.push(called().await);
+        }
+        let each_further = (at_rest().await - with_first) / further as f64;
+        Row::new("at_rest", "bytes", Better::Lower, with_first - before)
+            .more("each_further", each_further)
+            .goal("≤ 88,000, and 3,400 for each further client", |row| {
+                row.ours <= 88_000.0 && each_further <= 3_400.0
+            })
     })
 }
 
