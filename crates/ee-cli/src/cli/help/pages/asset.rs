@@ -1,8 +1,7 @@
 //! The pages of `eectl asset`, `eectl task` and `eectl upload`.
 
-use super::{CREDENTIAL_FILES, CREDENTIALS, Entry, NETWORK, OUTPUT, PROJECT, Page, STATUSES};
+use super::{PAGE, Page};
 
-const ENVIRONMENT: &[&[Entry]] = &[CREDENTIALS, PROJECT, NETWORK, OUTPUT];
 /// The statuses of commands that can wait for a task.
 const TASK_STATUSES: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 130, 141];
 
@@ -16,10 +15,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset du --summarize",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset list",
@@ -34,10 +30,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset list projects/my-project/assets/images --jq '.[].name'",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset info",
@@ -51,10 +44,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset info USGS/SRTMGL1_003 --jq '.bands[].id'",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset create",
@@ -68,10 +58,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset create collection projects/my-project/assets/images",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset create folder",
@@ -79,10 +66,7 @@ pub(super) const PAGES: &[Page] = &[
             "Create a folder and the folders above it",
             "eectl asset create folder --parents projects/my-project/assets/a/b",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset create collection",
@@ -90,10 +74,7 @@ pub(super) const PAGES: &[Page] = &[
             "Create an image collection",
             "eectl asset create collection projects/my-project/assets/images",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset copy",
@@ -107,10 +88,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset copy --recursive projects/my-project/assets/a projects/my-project/assets/b",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset move",
@@ -118,10 +96,7 @@ pub(super) const PAGES: &[Page] = &[
             "Rename an asset",
             "eectl asset move projects/my-project/assets/old projects/my-project/assets/new",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset delete",
@@ -135,10 +110,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset delete projects/my-project/assets/old",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset set",
@@ -152,10 +124,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset set projects/my-project/assets/a --time-start 2026-01-01",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset setbands",
@@ -163,10 +132,7 @@ pub(super) const PAGES: &[Page] = &[
             "Rename the bands of an image",
             "eectl asset setbands projects/my-project/assets/a red green blue",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset acl",
@@ -180,10 +146,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset acl set public projects/my-project/assets/a",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset acl get",
@@ -191,10 +154,7 @@ pub(super) const PAGES: &[Page] = &[
             "Save the access of an asset to a file",
             "eectl asset acl get projects/my-project/assets/a > acl.json",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset acl set",
@@ -208,10 +168,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl asset acl set acl.json projects/my-project/assets/a",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset acl ch",
@@ -219,10 +176,7 @@ pub(super) const PAGES: &[Page] = &[
             "Let a user read an asset",
             "eectl asset acl ch --user jane@example.com:R projects/my-project/assets/a",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "asset du",
@@ -230,10 +184,7 @@ pub(super) const PAGES: &[Page] = &[
             "Show the size of a folder",
             "eectl asset du --summarize projects/my-project/assets/forests",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "task",
@@ -241,10 +192,8 @@ pub(super) const PAGES: &[Page] = &[
             ("List the tasks of the project", "eectl task list"),
             ("Wait until all tasks have ended", "eectl task wait all"),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "task list",
@@ -258,18 +207,12 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl task list --status RUNNING --jq '.[].name'",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "task info",
         examples: &[("Show a task", "eectl task info ABCDEFGHIJKLMNOPQRSTUVWX")],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "task cancel",
@@ -283,10 +226,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl task cancel pending",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "task wait",
@@ -297,10 +237,8 @@ pub(super) const PAGES: &[Page] = &[
             ),
             ("Wait until all tasks have ended", "eectl task wait all"),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "upload",
@@ -308,10 +246,8 @@ pub(super) const PAGES: &[Page] = &[
             "Import an image and wait until it is ready",
             "eectl upload image --manifest image.json --wait",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "upload image",
@@ -325,10 +261,8 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl upload image --asset-id projects/my-project/assets/a \\\n      --wait --nodata-value -9999 gs://my-bucket/a.tif",
             ),
         ],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "upload table",
@@ -336,10 +270,8 @@ pub(super) const PAGES: &[Page] = &[
             "Import a table and replace the existing one",
             "eectl upload table --manifest table.json --force",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
         statuses: TASK_STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "upload external-image",
@@ -347,9 +279,6 @@ pub(super) const PAGES: &[Page] = &[
             "Create an image of cloud-optimized GeoTIFFs",
             "eectl upload external-image --manifest image.json",
         )],
-        environment: ENVIRONMENT,
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
 ];

@@ -1,9 +1,12 @@
 //! The pages of `eectl auth`.
 
 use super::{
-    CREDENTIAL_FILES, CREDENTIALS, LOCAL_STATUSES, LOGIN_FILE, NETWORK, OF_PROJECT, OUTPUT, Page,
-    SHARED_FILE, STATUSES, TOKENS,
+    CREDENTIALS, LOCAL_STATUSES, LOGIN_FILE, NETWORK, OF_PROJECT, OUTPUT, PAGE, Page, SHARED_FILE,
+    TOKENS,
 };
+
+/// The options about credentials, except `--credentials`.
+const OF_OTHER_CREDENTIALS: &[&str] = &["impersonate", "scopes", "allow_host", "no_token_cache"];
 
 pub(super) const PAGES: &[Page] = &[
     Page {
@@ -13,9 +16,7 @@ pub(super) const PAGES: &[Page] = &[
             ("Show the credentials in use", "eectl auth status"),
         ],
         environment: &[CREDENTIALS, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "auth login",
@@ -44,10 +45,7 @@ pub(super) const PAGES: &[Page] = &[
         environment: &[LOGIN_FILE, NETWORK, OUTPUT],
         files: &[SHARED_FILE, TOKENS],
         statuses: &[0, 1, 2, 4, 7, 130, 141],
-        ignored: &[
-            OF_PROJECT,
-            &["impersonate", "scopes", "allow_host", "no_token_cache"],
-        ],
+        ignored: &[OF_PROJECT, OF_OTHER_CREDENTIALS],
     },
     Page {
         name: "auth list",
@@ -58,10 +56,7 @@ pub(super) const PAGES: &[Page] = &[
         environment: &[LOGIN_FILE, OUTPUT],
         files: &[SHARED_FILE],
         statuses: LOCAL_STATUSES,
-        ignored: &[
-            OF_PROJECT,
-            &["impersonate", "scopes", "allow_host", "no_token_cache"],
-        ],
+        ignored: &[OF_PROJECT, OF_OTHER_CREDENTIALS],
     },
     Page {
         name: "auth switch",
@@ -72,18 +67,13 @@ pub(super) const PAGES: &[Page] = &[
         environment: &[LOGIN_FILE, OUTPUT],
         files: &[SHARED_FILE],
         statuses: LOCAL_STATUSES,
-        ignored: &[
-            OF_PROJECT,
-            &["impersonate", "scopes", "allow_host", "no_token_cache"],
-        ],
+        ignored: &[OF_PROJECT, OF_OTHER_CREDENTIALS],
     },
     Page {
         name: "auth scopes",
         examples: &[("Show the scopes of the token", "eectl auth scopes")],
         environment: &[CREDENTIALS, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "auth status",
@@ -95,9 +85,7 @@ pub(super) const PAGES: &[Page] = &[
             ),
         ],
         environment: &[CREDENTIALS, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "auth token",
@@ -112,8 +100,6 @@ pub(super) const PAGES: &[Page] = &[
             ),
         ],
         environment: &[CREDENTIALS, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
 ];

@@ -21,6 +21,17 @@ pub(crate) struct Page {
     pub(crate) ignored: &'static [&'static [&'static str]],
 }
 
+/// The page of a command that sends requests for a project; the pages of other commands differ
+/// from it.
+const PAGE: Page = Page {
+    name: "",
+    examples: &[],
+    environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
+    files: CREDENTIAL_FILES,
+    statuses: STATUSES,
+    ignored: &[],
+};
+
 pub(super) const CREDENTIALS: &[Entry] = &[
     (
         "EARTHENGINE_TOKEN",

@@ -1,8 +1,8 @@
 //! The pages of `eectl project`.
 
 use super::{
-    CREDENTIAL_FILES, CREDENTIALS, GCLOUD_FILE, LOCAL_STATUSES, LOGIN_FILE, NETWORK,
-    OF_CREDENTIALS, OF_PROJECT, OUTPUT, PROJECT, PROJECTS, Page, SHARED_FILE, STATUSES, TOKENS,
+    CREDENTIALS, GCLOUD_FILE, LOCAL_STATUSES, LOGIN_FILE, NETWORK, OF_CREDENTIALS, OF_PROJECT,
+    OUTPUT, PAGE, PROJECT, PROJECTS, Page, SHARED_FILE, STATUSES, TOKENS,
 };
 
 pub(super) const PAGES: &[Page] = &[
@@ -14,8 +14,7 @@ pub(super) const PAGES: &[Page] = &[
         ],
         environment: &[CREDENTIALS, PROJECT, OUTPUT],
         files: &[SHARED_FILE, PROJECTS],
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project list",
@@ -30,10 +29,8 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl project list --jq '.[] | select(.api == \"enabled\").project'",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
         files: &[SHARED_FILE, GCLOUD_FILE, TOKENS, PROJECTS],
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project select",
@@ -75,9 +72,7 @@ pub(super) const PAGES: &[Page] = &[
             ),
         ],
         environment: &[CREDENTIALS, PROJECT, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project check",
@@ -88,18 +83,12 @@ pub(super) const PAGES: &[Page] = &[
             ),
             ("Verify another project", "eectl project check my-project"),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project config",
         examples: &[("Show the configuration", "eectl project config get")],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project config get",
@@ -110,10 +99,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl project config get --jq .maxConcurrentExports",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "project config set",
@@ -121,9 +107,6 @@ pub(super) const PAGES: &[Page] = &[
             "Run at most 5 exports at the same time",
             "eectl project config set --max-concurrent-exports 5",
         )],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
 ];

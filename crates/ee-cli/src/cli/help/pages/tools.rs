@@ -1,8 +1,8 @@
 //! The pages of the commands without a group.
 
 use super::{
-    CREDENTIAL_FILES, CREDENTIALS, GCLOUD_FILE, LOCAL_STATUSES, NETWORK, OF_CREDENTIALS, OF_JQ,
-    OF_PROJECT, OUTPUT, PROJECT, PROJECTS, Page, SHARED_FILE, STATUSES, TOKENS,
+    GCLOUD_FILE, LOCAL_STATUSES, OF_CREDENTIALS, OF_JQ, OF_PROJECT, OUTPUT, PAGE, PROJECTS, Page,
+    SHARED_FILE, TOKENS,
 };
 
 /// The statuses of a command that runs another.
@@ -20,10 +20,9 @@ pub(super) const PAGES: &[Page] = &[
             ),
             ("Call a method of the API", "eectl api config"),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
         files: &[SHARED_FILE, GCLOUD_FILE, TOKENS, PROJECTS],
         statuses: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 130, 141],
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "init",
@@ -38,10 +37,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl init --jq .registration",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "doctor",
@@ -56,10 +52,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl doctor --jq '.checks[] | select(.status == \"failed\").name'",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "api",
@@ -82,10 +75,7 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl api image:computePixels --input body.json --output image.tif",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "emulator",
@@ -116,10 +106,9 @@ pub(super) const PAGES: &[Page] = &[
                 "eectl exec --expires 1h -- python3 program.py",
             ),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
         statuses: COMMAND_STATUSES,
         ignored: &[OF_JQ],
+        ..PAGE
     },
     Page {
         name: "serve",
@@ -131,10 +120,7 @@ pub(super) const PAGES: &[Page] = &[
             ),
             ("Show the status of the broker", "eectl serve --status"),
         ],
-        environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
-        files: CREDENTIAL_FILES,
-        statuses: STATUSES,
-        ignored: &[],
+        ..PAGE
     },
     Page {
         name: "completions",
