@@ -26,17 +26,19 @@ pub(crate) struct ImportImage {
     #[command(flatten)]
     pub(crate) import: Import,
 
+    #[command(flatten)]
+    pub(crate) options: ImageOptions,
+}
+
+#[derive(Debug, Args)]
+#[group(requires_all = ["asset_id", "uris"])]
+pub(crate) struct ImageOptions {
     /// Name the bands, in the order of the files, separated by commas
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) bands: Vec<String>,
 
     /// Override the coordinate reference system of the files: an EPSG code or WKT
-    #[arg(long, value_name = "CRS", requires = "asset_id")]
+    #[arg(long, value_name = "CRS")]
     pub(crate) crs: Option<String>,
 
     /// Reduce pixels to lower resolutions in this way: MEAN, SAMPLE, MIN, MAX, MODE or MEDIAN; one
@@ -48,8 +50,7 @@ pub(crate) struct ImportImage {
         ignore_case = true,
         value_parser = ["MEAN", "SAMPLE", "MIN", "MAX", "MODE", "MEDIAN"],
         hide_possible_values = true,
-        alias = "pyramiding_policy",
-        requires = "asset_id"
+        alias = "pyramiding_policy"
     )]
     pub(crate) pyramiding_policy: Vec<String>,
 
@@ -59,18 +60,12 @@ pub(crate) struct ImportImage {
         value_name = "NUMBER",
         value_delimiter = ',',
         allow_negative_numbers = true,
-        alias = "nodata_value",
-        requires = "asset_id"
+        alias = "nodata_value"
     )]
     pub(crate) nodata_value: Vec<f64>,
 
     /// Use the last band as the mask of the others
-    #[arg(
-        long,
-        alias = "last_band_alpha",
-        requires = "asset_id",
-        conflicts_with = "nodata_value"
-    )]
+    #[arg(long, alias = "last_band_alpha", conflicts_with = "nodata_value")]
     pub(crate) last_band_alpha: bool,
 }
 
@@ -79,74 +74,56 @@ pub(crate) struct ImportTable {
     #[command(flatten)]
     pub(crate) import: Import,
 
+    #[command(flatten)]
+    pub(crate) options: TableOptions,
+}
+
+#[derive(Debug, Args)]
+#[group(requires_all = ["asset_id", "uris"])]
+pub(crate) struct TableOptions {
     /// Read strings in this character set; defaults to UTF-8
-    #[arg(long, value_name = "CHARSET", requires = "asset_id")]
+    #[arg(long, value_name = "CHARSET")]
     pub(crate) charset: Option<String>,
 
     /// Transform geometries between coordinate systems with at most this error, in meters
-    #[arg(
-        long,
-        value_name = "METERS",
-        alias = "max_error",
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "METERS", alias = "max_error")]
     pub(crate) max_error: Option<f64>,
 
     /// Divide geometries into parts of at most this many vertices
-    #[arg(long, value_name = "N", alias = "max_vertices", requires = "asset_id")]
+    #[arg(long, value_name = "N", alias = "max_vertices")]
     pub(crate) max_vertices: Option<u32>,
 
     /// Use this coordinate reference system for geometries without one: an EPSG code or WKT; defaults
     /// to EPSG:4326 (CSV and TFRecord)
-    #[arg(long, value_name = "CRS", requires = "asset_id")]
+    #[arg(long, value_name = "CRS")]
     pub(crate) crs: Option<String>,
 
     /// Follow the shortest path on the surface of the Earth between vertices (CSV and TFRecord)
-    #[arg(long, requires = "asset_id")]
+    #[arg(long)]
     pub(crate) geodesic: bool,
 
     /// Use this of several geometry columns; defaults to the first (CSV and TFRecord)
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        alias = "primary_geometry_column",
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "COLUMN", alias = "primary_geometry_column")]
     pub(crate) primary_geometry_column: Option<String>,
 
     /// Read the x coordinates of points from this column; defaults to longitude (CSV and TFRecord)
-    #[arg(long, value_name = "COLUMN", alias = "x_column", requires = "asset_id")]
+    #[arg(long, value_name = "COLUMN", alias = "x_column")]
     pub(crate) x_column: Option<String>,
 
     /// Read the y coordinates of points from this column; defaults to latitude (CSV and TFRecord)
-    #[arg(long, value_name = "COLUMN", alias = "y_column", requires = "asset_id")]
+    #[arg(long, value_name = "COLUMN", alias = "y_column")]
     pub(crate) y_column: Option<String>,
 
     /// Parse dates in this format of Joda-Time; without it, they are strings (CSV and TFRecord)
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        alias = "date_format",
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "FORMAT", alias = "date_format")]
     pub(crate) date_format: Option<String>,
 
     /// Separate columns at this character; defaults to a comma (CSV)
-    #[arg(
-        long,
-        value_name = "CHAR",
-        alias = "csv_delimiter",
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "CHAR", alias = "csv_delimiter")]
     pub(crate) csv_delimiter: Option<String>,
 
     /// Quote values with this character; defaults to a quotation mark (CSV)
-    #[arg(
-        long,
-        value_name = "CHAR",
-        alias = "csv_qualifier",
-        requires = "asset_id"
-    )]
+    #[arg(long, value_name = "CHAR", alias = "csv_qualifier")]
     pub(crate) csv_qualifier: Option<String>,
 }
 

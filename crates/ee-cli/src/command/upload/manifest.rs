@@ -20,8 +20,9 @@ pub(super) fn of_image(image: &ImportImage) -> Result<Value, CliError> {
     if let Some(file) = &image.import.manifest {
         return read(file);
     }
-    let mut manifest = describe(&image.import)?;
-    let uris = &image.import.uris;
+    let ImportImage { import, options } = image;
+    let mut manifest = describe(import)?;
+    let uris = &import.uris;
     let has_records = uris.iter().any(|uri| {
         let uri = uri.to_lowercase();
         RECORDS.iter().any(|extension| uri.ends_with(extension))
@@ -31,31 +32,31 @@ pub(super) fn of_image(image: &ImportImage) -> Result<Value, CliError> {
         false => uris.iter().map(|uri| json!({"uris": [uri]})).collect(),
     };
     let mut tileset = json!({"id": TILESET, "sources": sources});
-    if let Some(crs) = &image.crs {
+    if let Some(crs) = &options.crs {
         tileset["crs"] = json!(crs);
     }
     manifest["tilesets"] = json!([tileset]);
 
-    let mut bands = image.bands.clone();
+    let mut bands = options.bands.clone();
     name_bands(
         &mut bands,
         "--pyramiding-policy",
-        image.pyramiding_policy.len(),
+        options.pyramiding_policy.len(),
     )?;
-    name_bands(&mut bands, "--nodata-value", image.nodata_value.len())?;
+    name_bands(&mut bands, "--nodata-value", options.nodata_value.len())?;
     if !bands.is_empty() {
         let bands = bands.iter().enumerate().map(
             |(index, name)| json!({"id": name, "tilesetId": TILESET, "tilesetBandIndex": index}),
         );
         manifest["bands"] = bands.collect();
     }
-    let policies = image.pyramiding_policy.iter();
+    let policies = options.pyramiding_policy.iter();
     let policies = policies.map(|policy| json!(policy.to_uppercase()));
     set_for_bands(&mut manifest, "pyramidingPolicy", policies.collect());
-    let missing = image.nodata_value.iter();
+    let missing = options.nodata_value.iter();
     let missing = missing.map(|value| json!({"values": [value]}));
     set_for_bands(&mut manifest, "missingData", missing.collect());
-    if image.last_band_alpha {
+    if options.last_band_alpha {
         manifest["maskBands"] = json!([{"tilesetId": TILESET}]);
     }
     Ok(manifest)
@@ -66,8 +67,9 @@ pub(super) fn of_table(table: &ImportTable) -> Result<Value, CliError> {
     if let Some(file) = &table.import.manifest {
         return read(file);
     }
-    let mut manifest = describe(&table.import)?;
-    let [uri] = table.import.uris.as_slice() else {
+    let ImportTable { import, options } = table;
+    let mut manifest = describe(import)?;
+    let [uri] = import.uris.as_slice() else {
         return Err(CliError::usage_with_remedy(
             "a table is imported from one file",
             Remedy::new("Use one URI, or a manifest with several `sources`."),
@@ -75,17 +77,17 @@ pub(super) fn of_table(table: &ImportTable) -> Result<Value, CliError> {
     };
     let mut source = json!({
         "uris": [uri],
-        "charset": table.charset,
-        "maxErrorMeters": table.max_error,
-        "maxVertices": table.max_vertices,
-        "crs": table.crs,
-        "geodesic": table.geodesic.then_some(true),
-        "primaryGeometryColumn": table.primary_geometry_column,
-        "xColumn": table.x_column,
-        "yColumn": table.y_column,
-        "dateFormat": table.date_format,
-        "csvDelimiter": table.csv_delimiter,
-        "csvQualifier": table.csv_qualifier,
+        "charset": options.charset,
+        "maxErrorMeters": options.max_error,
+        "maxVertices": options.max_vertices,
+        "crs": options.crs,
+        "geodesic": options.geodesic.then_some(true),
+        "primaryGeometryColumn": options.primary_geometry_column,
+        "xColumn": options.x_column,
+        "yColumn": options.y_column,
+        "dateFormat": options.date_format,
+        "csvDelimiter": options.csv_delimiter,
+        "csvQualifier": options.csv_qualifier,
     });
     if let Some(fields) = source.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
