@@ -101,7 +101,7 @@ async fn account_is_selected_by_switch_flag_or_variable() {
     );
     // Explicit credentials precede the variable.
     let key = machine.robot().json_key();
-    let key = machine.file("key.json", key).display().to_string();
+    let key = machine.file("key.json", key);
     assert_eq!(machine.principal(&["--credentials", &key]).await, ROBOT);
     let doctor = machine
         .run(&["doctor", "--json", "--project", PROJECT])

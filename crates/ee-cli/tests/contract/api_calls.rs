@@ -14,10 +14,7 @@ fn last(machine: &Machine) -> ee_emulator::RecordedRequest {
 #[tokio::test]
 async fn fields_make_a_json_body_and_a_post() {
     let machine = Machine::with_key(|b| b).await;
-    let text = machine
-        .file("text.txt", "from a file")
-        .display()
-        .to_string();
+    let text = machine.file("text.txt", "from a file");
     let from_file = format!("expression[values][1][constantValue]=@{text}");
     let result = machine
         .run(&[

@@ -421,7 +421,7 @@ async fn access_is_shown_set_and_changed() {
     ];
     machine.ok(&change).await;
     let acl = machine.ok(&["asset", "acl", "get", &a]).await;
-    let saved = machine.file("acl.json", &acl).display().to_string();
+    let saved = machine.file("acl.json", &acl);
     machine.ok(&["asset", "acl", "set", "private", &a]).await;
     let private = json!({"owners": ["user:me@example.com"], "readers": [], "writers": []});
     assert_eq!(machine.run(&get).await.json(), private);
@@ -429,10 +429,7 @@ async fn access_is_shown_set_and_changed() {
     let restored = machine.run(&get).await.json();
     assert_eq!(restored, serde_json::from_str::<Value>(&acl).unwrap());
 
-    let broken = machine
-        .file("broken.json", "{\"bindings\": []}")
-        .display()
-        .to_string();
+    let broken = machine.file("broken.json", "{\"bindings\": []}");
     let (status, error) = machine.failure(&["asset", "acl", "set", &broken, &a]).await;
     assert_eq!((status, code(&error)), (2, "usage"));
     let (status, error) = machine

@@ -7,7 +7,7 @@ use super::*;
 /// Runs `init` with a file of these contents, which must fail with `invalid_credentials`, name the
 /// file and send no request.
 async fn check_rejected(machine: &Machine, contents: &[u8], mentions: &str) {
-    let file = machine.file("odd.json", contents).display().to_string();
+    let file = machine.file("odd.json", contents);
     let (status, error) = machine.failure(&["init", "--credentials", &file]).await;
     let shown = String::from_utf8_lossy(&contents[..contents.len().min(80)]).into_owned();
     assert_eq!(
@@ -240,10 +240,7 @@ async fn no_verbosity_shows_a_secret() {
         .unwrap()
         .to_owned();
     let jane = machine.emulator.create_user("jane@example.com");
-    let file = machine
-        .file("jane.json", jane.authorized_user_json())
-        .display()
-        .to_string();
+    let file = machine.file("jane.json", jane.authorized_user_json());
     machine.emulator.fault(
         "oauth2.googleapis.com",
         Fault::respond(

@@ -5,9 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
 
+use super::login::send_signal;
 use super::*;
-
-pub(crate) const EECTL: &str = env!("CARGO_BIN_EXE_eectl");
 
 pub(crate) fn token_requests(machine: &Machine) -> usize {
     machine.emulator.requests_to("oauth2.googleapis.com").len()
@@ -15,16 +14,15 @@ pub(crate) fn token_requests(machine: &Machine) -> usize {
 
 /// Returns `eectl` with these arguments on the machine, without a shell.
 pub(crate) fn eectl(machine: &Machine, arguments: &[&str]) -> Command {
-    let mut command = Command::new(EECTL);
+    let mut command = machine.command(EECTL);
+    command.args(arguments).env("PATH", "/usr/bin:/bin");
     command
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .envs(&machine.variables)
-        .current_dir(machine.home.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+}
+
+/// Returns a shell that runs this script on the machine.
+pub(crate) fn shell(machine: &Machine, script: &str) -> Command {
+    let mut command = machine.command("sh");
+    command.args(["-c", script]);
     command
 }
 
@@ -35,13 +33,7 @@ pub(crate) fn first_line(child: &mut Child) -> String {
     line.trim_end().to_owned()
 }
 
-pub(crate) fn send_signal(child: &Child, signal: &str) {
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
-    assert!(sent.unwrap().success());
-}
-
-async fn shell(machine: &Machine, options: &[&str], script: &str) -> CommandOutput {
+async fn exec(machine: &Machine, options: &[&str], script: &str) -> CommandOutput {
     let command = ["--", "sh", "-c", script];
     let exec = ["exec", "--quiet"];
     machine.run(&[&exec[..], options, &command].concat()).await
@@ -58,11 +50,11 @@ async fn exec_returns_the_exit_status_of_the_command() {
         ("kill -s TERM $$", 143),
         ("kill -s KILL $$", 137),
     ] {
-        let result = shell(&machine, &[], script).await;
+        let result = exec(&machine, &[], script).await;
         assert_eq!(result.status, status, "{script}: {}", result.stderr);
         assert_eq!((&*result.stdout, &*result.stderr), ("", ""), "{script}");
     }
-    let plain = machine.file("plain", "").display().to_string();
+    let plain = machine.file("plain", "");
     let dir = machine.home.path().display().to_string();
     for (command, status) in [
         ("no-such-command", 127),
@@ -136,13 +128,13 @@ async fn command_sees_the_broker_and_no_other_credential() {
 async fn clean_home_hides_every_file() {
     let machine = Machine::with_login(|b| b).await;
     let script = "find \"$HOME\" -type f; test \"$HOME\" != ''";
-    let seen = shell(&machine, &[], script).await;
+    let seen = exec(&machine, &[], script).await;
     assert!(
         seen.stdout.contains("earthengine/credentials"),
         "{}",
         seen.stdout
     );
-    let clean = shell(&machine, &["--clean-home"], script).await;
+    let clean = exec(&machine, &["--clean-home"], script).await;
     assert_eq!((clean.status, &*clean.stdout), (0, ""), "{}", clean.stderr);
     // Without it, a note names the file.
     let result = machine.run(&["exec", "--", "true"]).await;
@@ -157,7 +149,7 @@ async fn programs_below_exec_share_one_narrow_token() {
     let ask = format!("'{EECTL}' auth token --no-token-cache;").repeat(4);
     let script =
         format!("{ask} '{EECTL}' api config --quiet >/dev/null && '{EECTL}' auth status --json");
-    let result = shell(&machine, &["--project", PROJECT], &script).await;
+    let result = exec(&machine, &["--project", PROJECT], &script).await;
     assert_eq!(result.status, 0, "{} {}", result.stdout, result.stderr);
     let mut lines: Vec<_> = result.stdout.lines().collect();
     let status: Value = serde_json::from_str(lines.pop().unwrap()).unwrap();
@@ -190,7 +182,7 @@ async fn account_and_impersonation_select_whose_tokens_are_served() {
     machine.file(".config/earthengine/credentials.accounts/work", login);
     let script = format!("'{EECTL}' auth token; echo $EARTHENGINE_PROJECT $EARTHENGINE_ACCOUNT");
     machine.set("EARTHENGINE_ACCOUNT", "work");
-    let result = shell(&machine, &[], &script).await;
+    let result = exec(&machine, &[], &script).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(
         result.stdout.ends_with(&format!("\n{PROJECT}\n")),
@@ -206,7 +198,7 @@ async fn account_and_impersonation_select_whose_tokens_are_served() {
         work.earthengine_refresh_token()
     );
     machine.variables.remove("EARTHENGINE_ACCOUNT");
-    let named = shell(&machine, &["--account", "work"], &script).await;
+    let named = exec(&machine, &["--account", "work"], &script).await;
     assert_eq!(named.stdout, result.stdout, "{}", named.stderr);
 
     let mut machine = Machine::with_key(|b| b).await;
@@ -215,7 +207,7 @@ async fn account_and_impersonation_select_whose_tokens_are_served() {
     machine.emulator.create_service_account(target, PROJECT);
     machine.emulator.allow_impersonation(ROBOT, target);
     let options = ["--impersonate", target, "--expires", "10m"];
-    let result = shell(&machine, &options, &script).await;
+    let result = exec(&machine, &options, &script).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     let sent = machine
         .emulator
@@ -289,7 +281,7 @@ async fn broker_dies_with_eectl_and_leaves_no_orphan() {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_credentials_are_reported_before_the_command_starts() {
     let machine = Machine::with_login(|b| b).await;
-    let touch = machine.home.path().join("started").display().to_string();
+    let touch = machine.path("started");
     let exec = ["exec", "--", "touch", &touch];
     machine.emulator.delete_user("jane@example.com");
     let (status, error) = machine.failure(&[&["--json"], &exec[..]].concat()).await;
@@ -317,7 +309,7 @@ async fn a_server_that_fails_does_not_keep_the_command_from_starting() {
 async fn no_token_is_served_after_the_lifetime() {
     let machine = Machine::with_key(|b| b).await;
     let script = format!("'{EECTL}' auth token; sleep 5; '{EECTL}' auth token");
-    let result = shell(&machine, &["--expires", "5s"], &script).await;
+    let result = exec(&machine, &["--expires", "5s"], &script).await;
     assert_ne!(result.status, 0);
     assert_eq!(result.stdout.lines().count(), 1, "{}", result.stdout);
     let (status, error) = machine

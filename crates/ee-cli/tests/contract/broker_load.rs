@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::broker::{EECTL, first_line, send_signal};
+use super::broker::{first_line, shell};
 use super::broker_serve::serve;
+use super::login::send_signal;
 use super::*;
 
 const CONNECTIONS: usize = 100_000;
@@ -141,14 +142,7 @@ async fn broker_without_free_files_serves_and_recovers() {
         files + 6,
         log.display()
     );
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", &script])
-        .env_clear()
-        .envs(&machine.variables)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut broker = command.spawn().unwrap();
+    let mut broker = shell(&machine, &script).spawn().unwrap();
     let address: SocketAddr = first_line(&mut broker).parse().unwrap();
     let mut silent = Vec::new();
     for _ in 0..40 {

@@ -6,7 +6,8 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use super::broker::{EECTL, eectl, first_line, send_signal, token_requests};
+use super::broker::{eectl, first_line, shell, token_requests};
+use super::login::send_signal;
 use super::*;
 
 /// Starts `eectl serve` and waits until it listens.
@@ -21,12 +22,7 @@ pub(crate) fn serve(machine: &Machine, arguments: &[&str]) -> (Child, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_runs_until_it_is_stopped() {
     let mut machine = Machine::with_key(|b| b).await;
-    let ledger = machine
-        .home
-        .path()
-        .join("ledger.jsonl")
-        .display()
-        .to_string();
+    let ledger = machine.path("ledger.jsonl");
     let (child, address) = serve(&machine, &["--listen", "127.0.0.1:0", "--ledger", &ledger]);
     machine.set("GCE_METADATA_HOST", &address);
     machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
@@ -92,7 +88,7 @@ async fn serve_names_the_variables_for_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn serve_listens_at_a_socket_and_forwards_to_it() {
     let mut machine = Machine::with_key(|b| b).await;
-    let socket = machine.home.path().join("ee.sock").display().to_string();
+    let socket = machine.path("ee.sock");
     let (broker, shown) = serve(&machine, &["--unix", &socket]);
     assert_eq!(shown, socket);
     let connect = ["--connect", &socket, "--listen", "127.0.0.1:0"];
@@ -127,14 +123,10 @@ async fn systemd_passes_a_socket_and_is_notified() {
         .unwrap();
     let script =
         format!("exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec '{EECTL}' serve -q");
-    let mut command = Command::new("sh");
+    let mut command = shell(&machine, &script);
     command
-        .args(["-c", &script])
-        .env_clear()
-        .envs(&machine.variables)
         .env("NOTIFY_SOCKET", &notify)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(Stdio::piped());
+        .stdin(Stdio::from(OwnedFd::from(listener)));
     let mut child = command.spawn().unwrap();
     // The command holds the socket as its standard input.
     drop(command);
@@ -181,15 +173,7 @@ async fn invalid_options_of_serve_are_errors() {
 /// Starts `eectl serve` below a shell, which waits for it. Returns the shell and the address.
 fn serve_below_shell(machine: &Machine, options: &str) -> (Child, String) {
     let script = format!("'{EECTL}' serve -q --listen 127.0.0.1:0 {options} & wait");
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", &script])
-        .env_clear()
-        .envs(&machine.variables)
-        .current_dir(machine.home.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut shell = shell.spawn().unwrap();
+    let mut shell = shell(machine, &script).spawn().unwrap();
     let address = first_line(&mut shell);
     assert!(TcpStream::connect(&address).is_ok(), "{address}");
     (shell, address)
@@ -232,14 +216,10 @@ async fn serve_ends_if_its_parent_ended_before_it_started() {
     let script =
         format!("(sleep 0.2; exec '{EECTL}' serve -q --listen 127.0.0.1:0 --exit-with-parent) &");
     // The process that adopts it is in another session.
-    let mut shell = Command::new("setsid");
+    let mut shell = machine.command("setsid");
     shell
         .args(["--wait", "sh", "-c", &script])
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .envs(&machine.variables)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .env("PATH", "/usr/bin:/bin");
     let mut shell = shell.spawn().unwrap();
     let address = first_line(&mut shell);
     assert!(shell.wait().unwrap().success());
@@ -264,7 +244,7 @@ async fn serve_outlives_its_parent_by_default() {
 #[tokio::test(flavor = "multi_thread")]
 async fn socket_of_a_killed_broker_is_replaced() {
     let machine = Machine::with_key(|b| b).await;
-    let socket = machine.home.path().join("ee.sock").display().to_string();
+    let socket = machine.path("ee.sock");
     let (mut killed, _) = serve(&machine, &["--unix", &socket]);
     let (status, error) = machine.failure(&["serve", "--unix", &socket]).await;
     assert_eq!((status, code(&error)), (1, "io"), "{error}");
@@ -289,15 +269,7 @@ async fn full_disk_costs_ledger_entries_and_no_token() {
     let script = format!(
         "trap '' XFSZ; ulimit -f 0; exec '{EECTL}' serve -q --listen 127.0.0.1:0 --ledger ledger"
     );
-    let mut broker = Command::new("sh");
-    broker
-        .args(["-c", &script])
-        .env_clear()
-        .envs(&machine.variables)
-        .current_dir(machine.home.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut broker = broker.spawn().unwrap();
+    let mut broker = shell(&machine, &script).spawn().unwrap();
     let address = first_line(&mut broker);
     machine.set("GCE_METADATA_HOST", &address);
     machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
@@ -332,7 +304,7 @@ async fn container_reaches_the_broker_over_its_socket() {
         return;
     }
     let machine = Machine::with_key(|b| b).await;
-    let socket = machine.home.path().join("ee.sock").display().to_string();
+    let socket = machine.path("ee.sock");
     let (mut broker, _) = serve(&machine, &["--unix", &socket]);
     let home = tempfile::tempdir().unwrap();
     let script = format!(

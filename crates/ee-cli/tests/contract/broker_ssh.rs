@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ee_test_support::installed::system_program;
 use ee_test_support::subprocess::print;
 
-use super::broker::send_signal;
 use super::broker_serve::serve;
+use super::login::send_signal;
 use super::*;
 
 /// A server for one connection each, as the user of the test, with keys made for it.
@@ -101,7 +101,7 @@ async fn broker_is_reached_over_ssh() {
         return;
     };
     let machine = Machine::with_key(|b| b).await;
-    let local = machine.home.path().join("ee.sock").display().to_string();
+    let local = machine.path("ee.sock");
     let (broker, _) = serve(&machine, &["--unix", &local]);
 
     let mut remote = Machine::new().await;
@@ -109,7 +109,7 @@ async fn broker_is_reached_over_ssh() {
         "EARTHENGINE_EMULATOR_HOST",
         &machine.variables["EARTHENGINE_EMULATOR_HOST"],
     );
-    let socket = remote.home.path().join("ee.sock").display().to_string();
+    let socket = remote.path("ee.sock");
     let forwarded = format!("{socket}:{local}");
     let options = ["-N", "-o", "ExitOnForwardFailure=yes", "-R", &forwarded];
     let mut tunnel = server.client(&options, &[]).spawn().unwrap();

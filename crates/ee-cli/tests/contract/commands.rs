@@ -126,7 +126,7 @@ async fn api_puts_relative_paths_under_the_project() {
 async fn api_sends_a_file_or_standard_input() {
     let machine = Machine::with_key(|b| b).await;
     let body = r#"{"expression":{"result":"0","values":{"0":{"constantValue":42}}}}"#;
-    let file = machine.file("body.json", body).display().to_string();
+    let file = machine.file("body.json", body);
     for (arguments, input) in [
         (vec!["api", "value:compute", "--input", "-"], body),
         (vec!["api", "POST", "value:compute", "--input", &file], ""),
@@ -139,10 +139,7 @@ async fn api_sends_a_file_or_standard_input() {
 #[tokio::test]
 async fn options_work_before_and_after_the_command() {
     let machine = Machine::new().await;
-    let key = machine
-        .file("elsewhere.json", machine.robot().json_key())
-        .display()
-        .to_string();
+    let key = machine.file("elsewhere.json", machine.robot().json_key());
     for arguments in [
         [
             "--credentials",
@@ -187,7 +184,7 @@ async fn short_scopes_are_sent_as_urls() {
 async fn the_emulator_command_prints_its_address_and_serves() {
     use std::io::{BufRead, BufReader};
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
+    let mut child = Command::new(EECTL)
         .args(["emulator", "--port", "0", "-q", "--write-credentials"])
         .arg(dir.path())
         .env_clear()
@@ -199,7 +196,7 @@ async fn the_emulator_command_prints_its_address_and_serves() {
         .read_line(&mut address)
         .unwrap();
     let run = |file: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_eectl"))
+        let output = Command::new(EECTL)
             .args(["init", "--json", "--project", PROJECT, "--credentials"])
             .arg(dir.path().join(file))
             .env_clear()

@@ -224,7 +224,7 @@ mod another_user {
     fn eectl(dir: &Path, uid: u32) -> Command {
         let program = dir.join("eectl");
         if !program.exists() {
-            copy_program(env!("CARGO_BIN_EXE_eectl"), &program);
+            copy_program(EECTL, &program);
             fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         }

@@ -62,7 +62,7 @@ impl Served {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("emulator.toml");
         fs::write(&file, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
+        let mut child = Command::new(EECTL)
             .args(["emulator", "--port=0", "--write-credentials"])
             .arg(home.path().join("credentials"))
             .arg("--config")
@@ -86,7 +86,7 @@ impl Served {
 
     /// Runs `eectl --json` and returns its exit status and its output or error.
     fn run(&self, credentials: Option<&str>, arguments: &[&str]) -> (i32, Value) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
+        let mut command = Command::new(EECTL);
         command.args(arguments).args(["--json", "-q"]).env_clear();
         command.env("HOME", self.home.path());
         command.env("EARTHENGINE_EMULATOR_HOST", &self.address);
@@ -171,8 +171,7 @@ fn emulator_serves_the_configured_accounts_and_projects() {
 #[tokio::test]
 async fn invalid_emulator_configuration_is_a_usage_error() {
     let machine = Machine::new().await;
-    let config = machine.file("emulator.toml", "[[projekt]]\nid = \"x\"");
-    let path = config.display().to_string();
+    let path = machine.file("emulator.toml", "[[projekt]]\nid = \"x\"");
     let (status, error) = machine.failure(&["emulator", "--config", &path]).await;
     assert_eq!((status, code(&error)), (2, "usage"), "{error}");
     for text in ["emulator.toml", "projekt", "oauth_client"] {

@@ -78,12 +78,10 @@ async fn failed_project_write_exits_1_and_keeps_the_old_project() {
     assert_eq!(machine.run(&set).await.status, 0);
     let file = machine.home.path().join(".config/earthengine/credentials");
     let before = fs::read(&file).unwrap();
-    let limited = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
-        .arg(env!("CARGO_BIN_EXE_eectl"))
+    let limited = machine
+        .command("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh", EECTL])
         .args(["project", "set", "another-project", "--json"])
-        .env_clear()
-        .envs(&machine.variables)
         .output()
         .unwrap();
     assert_eq!(limited.status.code(), Some(1), "{limited:?}");

@@ -10,14 +10,8 @@ impl Machine {
     async fn run_with_closed_pipe(&self, arguments: &[&str]) -> (i32, String) {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(&self.variables)
-            .stdin(Stdio::null())
-            .stdout(writer)
-            .stderr(Stdio::piped());
+        let mut command = self.command(EECTL);
+        command.args(arguments).stdout(writer);
         let run = move || command.output().unwrap();
         let output = tokio::task::spawn_blocking(run).await.unwrap();
         let (_, stderr) = split_note(&String::from_utf8(output.stderr).unwrap());
@@ -233,7 +227,7 @@ async fn commands_of_other_programs_run_ours() {
         unset.stderr
     );
 
-    let key = machine.home.path().join("key.json").display().to_string();
+    let key = machine.path("key.json");
     let result = machine.run(&["--service_account_file", &key, "init"]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(

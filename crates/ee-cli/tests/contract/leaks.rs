@@ -241,7 +241,7 @@ async fn every_command(regime: Regime) {
     machine
         .emulator
         .allow_impersonation("jane@example.com", ROBOT);
-    let key = machine.file("key.json", &secrets.key).display().to_string();
+    let key = machine.file("key.json", &secrets.key);
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
     machine.set("RUST_LOG", "trace");
     let mut canaries = secrets.canaries.clone();
@@ -545,7 +545,7 @@ fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, S
     let program = json!({"version": 1, "success": true, "id_token": of_program,
         "token_type": "urn:ietf:params:oauth:token-type:jwt"});
     let program = machine.file("program.sh", format!("echo '{program}'"));
-    let command = format!("/bin/sh {}", program.display());
+    let command = format!("/bin/sh {}", program);
     let executable = external(
         json!({"executable": {"command": command}}),
         "oauth:token-type:jwt",
@@ -590,7 +590,7 @@ fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, S
     ];
     let files = files.map(|(name, text, sent)| {
         let path = machine.file(&format!("{name}.json"), text);
-        (path.display().to_string(), format!("cannot use {sent}"))
+        (path, format!("cannot use {sent}"))
     });
     files.to_vec()
 }

@@ -14,18 +14,7 @@ pub(crate) struct Running {
 
 impl Machine {
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
-            .args(arguments)
-            .env_clear()
-            .envs(&self.variables)
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Running { child, stdout }
+        Running::start(self.command(EECTL).args(arguments))
     }
 
     /// Earth Engine's own file.
@@ -42,9 +31,7 @@ impl Machine {
         let arguments = [&["auth", "login", "--mode=localhost:0", "--quiet"], more].concat();
         let mut running = self.start(&arguments);
         tokio::task::spawn_blocking(move || {
-            let mut url = String::new();
-            running.stdout.read_line(&mut url).unwrap();
-            let page = browse(url.trim());
+            let page = browse(&running.url());
             (running.end(), page)
         })
         .await
@@ -53,6 +40,19 @@ impl Machine {
 }
 
 impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// Reads the URL that a login prints.
+    fn url(&mut self) -> String {
+        let mut url = String::new();
+        self.stdout.read_line(&mut url).unwrap();
+        url.trim().to_owned()
+    }
+
     pub(crate) fn end(mut self) -> CommandOutput {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
@@ -65,6 +65,13 @@ impl Running {
             note,
         }
     }
+}
+
+#[cfg(unix)]
+pub(crate) fn send_signal(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// Follows redirects like a browser and returns the last page.
@@ -336,16 +343,8 @@ async fn ctrl_c_cancels_a_login_and_saves_nothing() {
     let machine = Machine::new().await;
     let mut running = machine.start(&["auth", "login", "--mode=localhost:0", "--quiet"]);
     let result = tokio::task::spawn_blocking(move || {
-        let mut url = String::new();
-        running.stdout.read_line(&mut url).unwrap();
-        let id = running.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        running.url();
+        send_signal(&running.child, "INT");
         running.end()
     });
     assert_eq!(result.await.unwrap().status, 130);
@@ -363,11 +362,11 @@ fn is_hangup_ignored() -> bool {
 #[cfg(unix)]
 #[tokio::test]
 async fn signals_stop_a_command_and_its_child_processes() {
-    let mut signals = vec![("-INT", 130), ("-TERM", 143)];
+    let mut signals = vec![("INT", 130), ("TERM", 143)];
     if is_hangup_ignored() {
         eprintln!("signals_stop_a_command_and_its_child_processes: SIGHUP SKIPPED, it is ignored");
     } else {
-        signals.push(("-HUP", 129));
+        signals.push(("HUP", 129));
     }
     for (signal, status) in signals {
         let mut machine = Machine::new().await;
@@ -382,13 +381,12 @@ async fn signals_stop_a_command_and_its_child_processes() {
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
             "token_url": "https://sts.googleapis.com/v1/token",
             "credential_source": {"executable": {
-                "command": format!("/bin/sh {}", script.display()), "timeout_millis": 60_000,
+                "command": format!("/bin/sh {}", script), "timeout_millis": 60_000,
             }},
         });
         let file = machine.file("federation.json", file.to_string());
         machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
         machine.set("PATH", "/usr/bin:/bin");
-        let file = file.display().to_string();
         let running = machine.start(&["init", "--project", PROJECT, "--credentials", &file]);
         // A process that is not waited for stays listed as a zombie.
         let is_running = |id: &str| {
@@ -406,9 +404,7 @@ async fn signals_stop_a_command_and_its_child_processes() {
             let programs: Vec<&str> = programs.split_whitespace().collect();
             assert_eq!(programs.len(), 2, "the program and its child");
             assert!(programs.iter().all(|id| is_running(id)));
-            let id = running.child.id().to_string();
-            let told = Command::new("kill").args([signal, &id]).status();
-            assert!(told.unwrap().success());
+            send_signal(&running.child, signal);
             let result = running.end();
             for program in programs {
                 while is_running(program) && !late() {
@@ -427,26 +423,13 @@ async fn signals_stop_a_command_and_its_child_processes() {
 #[tokio::test]
 async fn ignored_sighup_stays_ignored() {
     let machine = Machine::new().await;
-    let mut child = Command::new("nohup")
-        .arg(env!("CARGO_BIN_EXE_eectl"))
-        .args(["auth", "login", "--mode=localhost:0", "--quiet"])
-        .env_clear()
-        .envs(&machine.variables)
-        .current_dir(machine.home.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut running = Running { child, stdout };
+    let mut command = machine.command("nohup");
+    command.args([EECTL, "auth", "login", "--mode=localhost:0", "--quiet"]);
+    let mut running = Running::start(&mut command);
     let result = tokio::task::spawn_blocking(move || {
-        let mut url = String::new();
-        running.stdout.read_line(&mut url).unwrap();
-        let id = running.child.id().to_string();
-        for signal in ["-HUP", "-TERM"] {
-            let told = Command::new("kill").args([signal, &id]).status();
-            assert!(told.unwrap().success());
+        running.url();
+        for signal in ["HUP", "TERM"] {
+            send_signal(&running.child, signal);
         }
         running.end()
     });
@@ -489,7 +472,7 @@ async fn logout_removes_the_file_and_can_revoke_the_login() {
 async fn missing_scopes_are_fetched_from_tokeninfo() {
     let mut machine = Machine::new().await;
     let jane = machine.emulator.create_workforce_user("jane").json();
-    let file = machine.file("workforce.json", jane).display().to_string();
+    let file = machine.file("workforce.json", jane);
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", &file);
     let output = machine.run(&["auth", "scopes", "--json"]).await.json();
     let scope = "https://www.googleapis.com/auth/cloud-platform";

@@ -49,13 +49,14 @@ mod warm;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use ee_emulator::{Emulator, EmulatorBuilder, Project, ServiceAccount};
 use serde_json::Value;
 use tempfile::TempDir;
 
+const EECTL: &str = env!("CARGO_BIN_EXE_eectl");
 const PROJECT: &str = "ee-demo-project";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 
@@ -117,11 +118,8 @@ impl Machine {
     async fn with_key(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
         let mut machine = Self::with(settings).await;
         let key = machine.robot().json_key();
-        let path = machine.file("key.json", &key);
-        machine.set(
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            &path.display().to_string(),
-        );
+        let key = machine.file("key.json", key);
+        machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key);
         machine
     }
 
@@ -133,9 +131,15 @@ impl Machine {
         self.variables.insert(name.into(), value.into());
     }
 
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.home.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+    /// Returns a path in the home directory.
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).display().to_string()
+    }
+
+    /// Writes a file in the home directory and returns its path.
+    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
         fs::write(&path, contents).unwrap();
         #[cfg(unix)]
         {
@@ -145,20 +149,26 @@ impl Machine {
         path
     }
 
+    /// Returns a program with the machine's variables, in its home directory, without input.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
     async fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.run_with_input(arguments, "").await
     }
 
     async fn run_with_input(&self, arguments: &[&str], input: &str) -> CommandOutput {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(&self.variables)
-            .current_dir(self.home.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = self.command(EECTL);
+        command.args(arguments).stdin(Stdio::piped());
         let input = input.to_owned();
         let run = move || {
             let mut child = command.spawn().unwrap();

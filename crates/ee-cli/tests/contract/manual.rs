@@ -35,9 +35,7 @@ async fn manual_is_printed_or_written_with_a_page_per_command() {
     let quiet = ["-q", "man", "--dir", &dir.display().to_string()];
     assert_eq!(machine.run(&quiet).await.stderr, "");
     let file = machine.file("a-file", "");
-    let (status, error) = machine
-        .failure(&["man", "--dir", &file.display().to_string()])
-        .await;
+    let (status, error) = machine.failure(&["man", "--dir", &file]).await;
     assert_eq!((status, code(&error)), (1, "io"));
 }
 

@@ -70,15 +70,11 @@ async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
         if running.len() >= 4 {
             running.join_next().await.unwrap().unwrap();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
+        let mut command = machine.command(EECTL);
         command
             .args(&run.words)
-            .env_clear()
-            .envs(&machine.variables)
             .env("HOME", home)
-            .envs(run.variable.clone())
-            .current_dir(machine.home.path())
-            .stdin(Stdio::null());
+            .envs(run.variable.clone());
         let finder = finder.clone();
         running.spawn_blocking(move || {
             let output = command.output().unwrap();
@@ -252,7 +248,6 @@ async fn no_command_prints_control_characters_of_paths() {
     };
     let key = machine.robot().json_key();
     let key = machine.file(&format!("{UNSAFE_NAME}.json"), key);
-    let key = key.display().to_string();
     machine.set("HOME", home.to_str().unwrap());
     let file = format!("{UNSAFE_NAME}/.config/earthengine/credentials");
     let mut paths = 0;

@@ -3,14 +3,14 @@
 
 use ee_test_support::canaries::Canaries;
 
-use super::login::browse;
+use super::login::{browse, send_signal};
 use super::*;
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
 
 /// Returns a script that records its own command line and its parent's.
 fn recording_script(machine: &Machine, then: &str) -> String {
-    let seen = machine.home.path().join("seen").display().to_string();
+    let seen = machine.path("seen");
     format!(
         "#!/bin/sh\n{{ echo \"$0 $*\"; tr '\\0' ' ' < /proc/$PPID/cmdline; echo; }} >> {seen}\n{then}\n"
     )
@@ -42,7 +42,7 @@ async fn machine(subject_token: &str) -> Machine {
     );
     // A file that is open for writing cannot be executed, and child processes of other tests may
     // inherit the open file. A copy made by another process avoids this.
-    let text = machine.file("gcloud.sh", gcloud).display().to_string();
+    let text = machine.file("gcloud.sh", gcloud);
     machine.file("bin/none", "");
     let script = path("bin/gcloud");
     for command in [["cp", &text, &script], ["chmod", "700", &script]] {
@@ -169,14 +169,7 @@ async fn programs_in_the_current_directory_are_never_started() {
             {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
-            let id = running.child.id().to_string();
-            assert!(
-                Command::new("kill")
-                    .args(["-INT", &id])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            send_signal(&running.child, "INT");
             (
                 running.end(),
                 fs::read_to_string(&started).unwrap_or_default(),

@@ -267,7 +267,7 @@ async fn show_names_every_source_and_fails_without_one() {
     let (status, error) = machine.failure(&["project", "show"]).await;
     assert_eq!((status, code(&error)), (5, "no_project"));
     let key = machine.file("key.json", machine.robot().json_key());
-    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key.display().to_string());
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key);
     for (variable, source) in [
         (None, "credentials_project"),
         (Some("GOOGLE_CLOUD_PROJECT"), "env:GOOGLE_CLOUD_PROJECT"),

@@ -148,10 +148,7 @@ async fn token_endpoint_causes_have_their_remedy() {
         let mut machine = Machine::new().await;
         let jane = machine.emulator.create_user("jane@example.com");
         let file = machine.file("login.json", jane.authorized_user_json());
-        machine.set(
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            &file.display().to_string(),
-        );
+        machine.set("GOOGLE_APPLICATION_CREDENTIALS", &file);
         machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
         let fault = Fault::status(status).json(&body).times(usize::MAX);
         machine.emulator.fault("oauth2.googleapis.com", fault);
@@ -376,7 +373,6 @@ async fn api_errors_exit_6() {
         r#"{"expression": {"result": "0", "values": {"0":
         {"functionInvocationValue": {"functionName": "No.such", "arguments": {}}}}}}"#,
     );
-    let body = body.display().to_string();
     let (status, error) = machine
         .failure(&["api", "value:compute", "--input", &body])
         .await;
@@ -399,10 +395,7 @@ async fn project_errors_of_a_call_exit_5() {
 async fn revoked_login_exits_4() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
-    let file = machine
-        .file("jane.json", jane.authorized_user_json())
-        .display()
-        .to_string();
+    let file = machine.file("jane.json", jane.authorized_user_json());
     let arguments = ["init", "--project", PROJECT, "--credentials", &file];
     machine.emulator.require_reauth(jane.refresh_token());
     let (status, error) = machine.failure(&arguments).await;

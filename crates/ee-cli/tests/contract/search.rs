@@ -37,7 +37,7 @@ async fn credentials_are_found_in_the_documented_order() {
     );
 
     let key = machine.file("key.json", machine.robot().json_key());
-    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key.display().to_string());
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key);
     assert_eq!(
         found(&machine).await,
         triple(
@@ -72,12 +72,7 @@ async fn credentials_are_found_in_the_documented_order() {
     }
 
     let given = machine
-        .run(&[
-            "init",
-            "--json",
-            "--credentials",
-            &adc.display().to_string(),
-        ])
+        .run(&["init", "--json", "--credentials", &adc])
         .await
         .json();
     assert_eq!(given["credential"]["source"], "flag");

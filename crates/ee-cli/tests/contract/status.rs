@@ -57,7 +57,7 @@ async fn status_describes_an_earth_engine_login() {
             "credential": {
                 "kind": "earthengine_file",
                 "source": "earthengine_file",
-                "path": path.display().to_string(),
+                "path": path,
             },
             "token": {"scopes": SCOPES},
             "warnings": null,
@@ -80,7 +80,7 @@ async fn status_of_a_gcloud_login_has_account_and_quota_project() {
         json!({
             "kind": "authorized_user",
             "source": "gcloud_adc",
-            "path": path.display().to_string(),
+            "path": path,
             "principal": "jane@example.com",
             "quota_project": PROJECT,
         })
@@ -110,7 +110,6 @@ async fn ignored_variable_and_readable_file_are_warnings() {
         assert_eq!(warning.as_object().unwrap().len(), 3);
         assert!(warning["message"].is_string() && warning["remedy"].is_string());
     }
-    let path = path.display();
     assert!(
         warnings[0]["remedy"]
             .as_str()

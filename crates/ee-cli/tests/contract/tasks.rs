@@ -11,7 +11,7 @@ const MANIFEST: &str = r#"{"name": "projects/ee-demo-project/assets/up", "tilese
 impl Machine {
     /// Starts an import and returns the ID of its task.
     pub(super) async fn start_import(&self) -> String {
-        let manifest = self.file("manifest.json", MANIFEST).display().to_string();
+        let manifest = self.file("manifest.json", MANIFEST);
         let id = self
             .ok(&["upload", "image", "--manifest", &manifest, "-q", "-f"])
             .await;
@@ -207,11 +207,8 @@ async fn wait_stops_after_its_timeout() {
 #[tokio::test]
 async fn upload_sends_the_manifest_with_a_request_id() {
     let machine = Machine::with_key(|b| b).await;
-    let manifest = machine
-        .file("manifest.json", MANIFEST)
-        .display()
-        .to_string();
-    let upload = ["upload", "image", "--manifest", manifest.as_str()];
+    let manifest = machine.file("manifest.json", MANIFEST);
+    let upload = ["upload", "image", "--manifest", &manifest];
     let result = machine.run(&upload).await;
     assert!(
         result.stdout.starts_with("started the task "),
@@ -273,11 +270,8 @@ async fn upload_sends_the_manifest_with_a_request_id() {
 #[tokio::test]
 async fn lost_response_of_an_upload_is_retried_with_the_same_id() {
     let machine = Machine::with_key(|b| b).await;
-    let manifest = machine
-        .file("manifest.json", MANIFEST)
-        .display()
-        .to_string();
-    let upload = ["upload", "image", "--manifest", manifest.as_str()];
+    let manifest = machine.file("manifest.json", MANIFEST);
+    let upload = ["upload", "image", "--manifest", &manifest];
     machine.emulator.fault(API, Fault::status(503));
     machine.ok(&upload).await;
     let requests = machine.emulator.requests_to(API);
@@ -301,11 +295,8 @@ async fn lost_response_of_an_upload_is_retried_with_the_same_id() {
 #[tokio::test]
 async fn failed_upload_ends_with_the_status_of_a_failed_task() {
     let machine = Machine::with_key(|b| b).await;
-    let manifest = machine
-        .file("manifest.json", MANIFEST)
-        .display()
-        .to_string();
-    let upload = ["upload", "image", "--manifest", manifest.as_str(), "--wait"];
+    let manifest = machine.file("manifest.json", MANIFEST);
+    let upload = ["upload", "image", "--manifest", &manifest, "--wait"];
     machine.emulator.fail_operation("No such object.");
     let result = machine.run(&upload).await;
     assert_eq!(result.status, 8, "{}", result.stderr);
@@ -329,10 +320,7 @@ async fn invalid_manifest_is_a_usage_error() {
         (r#"{"name": "a b"}"#, "whitespace"),
         (r#"{"name": 7}"#, "names no asset"),
     ] {
-        let file = machine
-            .file("manifest.json", contents)
-            .display()
-            .to_string();
+        let file = machine.file("manifest.json", contents);
         let (status, error) = machine
             .failure(&["upload", "table", "--manifest", &file])
             .await;
@@ -447,11 +435,8 @@ async fn each_failure_is_reported_in_json() {
 #[tokio::test]
 async fn external_image_is_created_at_once() {
     let machine = Machine::with_key(|b| b).await;
-    let manifest = machine
-        .file("manifest.json", MANIFEST)
-        .display()
-        .to_string();
-    let upload = ["upload", "external-image", "--manifest", manifest.as_str()];
+    let manifest = machine.file("manifest.json", MANIFEST);
+    let upload = ["upload", "external-image", "--manifest", &manifest];
     let created = machine.ok(&upload).await;
     assert_eq!(created, "created projects/ee-demo-project/assets/up\n");
     let (status, error) = machine.failure(&upload).await;

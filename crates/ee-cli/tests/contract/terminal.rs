@@ -15,7 +15,7 @@ impl Machine {
         arguments: &[&str],
         steps: &[(&str, &str)],
     ) -> (i32, String) {
-        let program = env!("CARGO_BIN_EXE_eectl");
+        let program = EECTL;
         self.play(&[&[program], arguments].concat(), steps).await
     }
 

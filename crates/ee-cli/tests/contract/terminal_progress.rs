@@ -75,10 +75,7 @@ async fn download_shows_its_bytes_and_saves_the_file() {
 
     // The line is on standard error.
     machine.emulator.fault(API, slow_body());
-    let redirect = format!(
-        "'{}' api config > redirected.json",
-        env!("CARGO_BIN_EXE_eectl")
-    );
+    let redirect = format!("'{}' api config > redirected.json", EECTL);
     let (status, shown) = machine.play(&["/bin/sh", "-c", &redirect], &[]).await;
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains(&total), "{shown}");

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Stdio};
 
 use super::*;
 
 /// Creates a machine with a key and, on every system, a cache directory.
 async fn machine() -> Machine {
     let mut machine = Machine::with_key(|b| b).await;
-    let local = machine.home.path().join("local").display().to_string();
+    let local = machine.path("local");
     machine.set("LOCALAPPDATA", &local);
     machine
 }
@@ -52,15 +51,8 @@ async fn disabled_cache_is_neither_read_nor_written() {
 async fn hundred_concurrent_runs_request_one_token() {
     let machine = machine().await;
     let start = || {
-        Command::new(env!("CARGO_BIN_EXE_eectl"))
-            .args(["auth", "token"])
-            .env_clear()
-            .envs(&machine.variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = machine.command(EECTL);
+        command.args(["auth", "token"]).spawn().unwrap()
     };
     let started: Vec<_> = (0..100).map(|_| start()).collect();
     let result = tokio::task::spawn_blocking(|| {
@@ -114,7 +106,7 @@ async fn corrupt_cache_file_is_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logout_clears_the_token_cache() {
     let mut machine = Machine::with_login(|b| b).await;
-    let local = machine.home.path().join("local").display().to_string();
+    let local = machine.path("local");
     machine.set("LOCALAPPDATA", &local);
     let login = fs::read(machine.credentials()).unwrap();
     let token = machine.run(&["auth", "token"]).await.stdout;
