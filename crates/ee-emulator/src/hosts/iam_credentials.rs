@@ -15,7 +15,7 @@ use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
 use crate::scopes;
-use crate::state::{IssuedTo, Shared, State, Token, later};
+use crate::state::{Account, IssuedTo, Shared, State, Token, later};
 use crate::x509::sign;
 
 const SERVICE: &str = "iamcredentials.googleapis.com";
@@ -26,16 +26,26 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// Longer lifetimes need an organization policy, which the emulator does not have.
 const MAX_LIFETIME: Duration = DEFAULT_LIFETIME;
 
-/// A call about the service account in the path.
+/// A method that is called for the service account in the path.
 struct Method {
     name: &'static str,
     full_name: &'static str,
     /// The permission on the service account.
     permission: &'static str,
-    handle: fn(&Shared, &Request, &Method, &Caller, &str) -> Result<Response, Response>,
+    handle: fn(Impersonation<'_>) -> Result<Response, Response>,
 }
 
-const METHODS: [Method; 3] = [
+/// A call of a caller who has a sufficient scope.
+struct Impersonation<'a> {
+    shared: &'a Shared,
+    request: &'a Request,
+    method: &'static Method,
+    caller: Caller,
+    /// The service account in the path.
+    target: &'a str,
+}
+
+static METHODS: [Method; 3] = [
     Method {
         name: "generateAccessToken",
         full_name: "google.iam.credentials.v1.IAMCredentials.GenerateAccessToken",
@@ -94,9 +104,9 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
         Some((target, method))
     });
     match (request.method.as_str(), called) {
-        ("POST", Some((target, method))) => match perform(shared, request, method, target) {
-            Ok(response) | Err(response) => response,
-        },
+        ("POST", Some((target, method))) => {
+            perform(shared, request, method, target).unwrap_or_else(|error| error)
+        }
         _ => Response::page_not_found(&request.path),
     }
 }
@@ -104,7 +114,7 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
 fn perform(
     shared: &Shared,
     request: &Request,
-    method: &Method,
+    method: &'static Method,
     target: &str,
 ) -> Result<Response, Response> {
     let call = Call {
@@ -113,31 +123,32 @@ fn perform(
     };
     let caller = authenticate(shared, request, call)?;
     require_scope(&caller, &[IAM, scopes::CLOUD_PLATFORM], call)?;
-    (method.handle)(shared, request, method, &caller, target)
+    (method.handle)(Impersonation {
+        shared,
+        request,
+        method,
+        caller,
+        target,
+    })
 }
 
-fn generate_access_token(
-    shared: &Shared,
-    request: &Request,
-    method: &Method,
-    caller: &Caller,
-    target: &str,
-) -> Result<Response, Response> {
-    let body: AccessTokenBody = parse(request)?;
+fn generate_access_token(call: Impersonation<'_>) -> Result<Response, Response> {
+    let body: AccessTokenBody = parse(call.request)?;
     let lifetime = lifetime(body.lifetime.as_deref())?;
     let scopes = requested_scopes(body.scope)?;
-    let now = shared.clock.now();
-    let mut state = shared.state();
-    check_access(&state, request, method, caller, body.delegates, target)?;
-    let expires_at = later(now, lifetime);
-    let project = project(&state, target)?;
-    let secret = state.issue(Token {
-        email: target.to_owned(),
+    let mut state = call.shared.state();
+    let account = call.account(&state, body.delegates)?;
+    let expires_at = later(call.shared.clock.now(), lifetime);
+    let token = Token {
+        email: call.target.to_owned(),
         scopes,
         expires_at,
         revoked: false,
-        issued_to: IssuedTo::ServiceAccount { project },
-    });
+        issued_to: IssuedTo::ServiceAccount {
+            project: account.project.clone(),
+        },
+    };
+    let secret = state.issue(token);
     Ok(Response::json(
         200,
         &json!({
@@ -147,14 +158,8 @@ fn generate_access_token(
     ))
 }
 
-fn generate_id_token(
-    shared: &Shared,
-    request: &Request,
-    method: &Method,
-    caller: &Caller,
-    target: &str,
-) -> Result<Response, Response> {
-    let body: IdTokenBody = parse(request)?;
+fn generate_id_token(call: Impersonation<'_>) -> Result<Response, Response> {
+    let body: IdTokenBody = parse(call.request)?;
     let audience = body.audience.filter(|audience| !audience.is_empty());
     let audience = audience.ok_or_else(|| {
         error_responses::invalid_argument(
@@ -163,34 +168,21 @@ fn generate_id_token(
     })?;
     let has_email = boolean("include_email", body.include_email.as_ref())?;
     let has_email_azp = boolean("use_email_azp", body.use_email_azp.as_ref())?;
-    let now = shared.clock.now();
-    check_access(
-        &shared.state(),
-        request,
-        method,
-        caller,
-        body.delegates,
-        target,
-    )?;
+    call.account(&call.shared.state(), body.delegates)?;
     let mut claims = match has_email {
-        true => id_token::email_claims(target),
+        true => id_token::email_claims(call.target),
         false => Map::new(),
     };
     if has_email_azp {
-        claims.insert("azp".into(), json!(target));
+        claims.insert("azp".into(), json!(call.target));
     }
-    let token = id_token::issue(target, &audience, claims, now);
+    let now = call.shared.clock.now();
+    let token = id_token::issue(call.target, &audience, claims, now);
     Ok(Response::json(200, &json!({"token": token})))
 }
 
-fn sign_blob(
-    shared: &Shared,
-    request: &Request,
-    method: &Method,
-    caller: &Caller,
-    target: &str,
-) -> Result<Response, Response> {
-    let body: SignBlobBody = parse(request)?;
+fn sign_blob(call: Impersonation<'_>) -> Result<Response, Response> {
+    let body: SignBlobBody = parse(call.request)?;
     // As in all of Google's APIs, both alphabets are accepted.
     let payload = body.payload.and_then(|text| {
         let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text));
@@ -202,14 +194,12 @@ fn sign_blob(
         )
     })?;
     let key = {
-        let state = shared.state();
-        check_access(&state, request, method, caller, body.delegates, target)?;
-        let account = state.accounts.get(target);
-        let key = account.and_then(|account| account.keys.first_key_value());
+        let state = call.shared.state();
+        let key = call.account(&state, body.delegates)?.keys.first_key_value();
         key.map(|(id, key)| (id.clone(), key.clone()))
     };
     // Signed after the lock is released, because it is slow.
-    let (id, key) = key.ok_or_else(|| unknown_account(target))?;
+    let (id, key) = key.ok_or_else(|| unknown_account(call.target))?;
     let signed = STANDARD.encode(sign(&key, &payload));
     Ok(Response::json(
         200,
@@ -281,64 +271,50 @@ fn requested_scopes(scope: Option<Vec<String>>) -> Result<Vec<String>, Response>
     }
 }
 
-/// Checks the quota project, and that each principal in the chain has the permission on the next.
-fn check_access(
-    state: &State,
-    request: &Request,
-    method: &Method,
-    caller: &Caller,
-    delegates: Option<Vec<String>>,
-    target: &str,
-) -> Result<(), Response> {
-    // An API key identifies no principal that could impersonate a service account.
-    let Caller::Token(source) = caller else {
-        return Err(error_responses::credentials_missing(
-            SERVICE,
-            method.full_name,
-        ));
-    };
-    if let Some(project) = request.header("x-goog-user-project") {
-        check_quota_project(state, project, caller, SERVICE)?;
-    }
-    let delegates = delegates.unwrap_or_default();
-    let hops = delegates
-        .iter()
-        .map(|delegate| delegate.strip_prefix(RESOURCE).unwrap_or(delegate))
-        .chain([target]);
-    let mut from = source.email.as_str();
-    for to in hops {
-        if !state.accounts.contains_key(to) {
-            return Err(unknown_account(to));
+impl Impersonation<'_> {
+    /// Returns the service account after checking the quota project, and that each principal in the
+    /// chain of delegates has the permission on the next.
+    fn account<'s>(
+        &self,
+        state: &'s State,
+        delegates: Option<Vec<String>>,
+    ) -> Result<&'s Account, Response> {
+        // An API key identifies no principal that could impersonate a service account.
+        let Caller::Token(source) = &self.caller else {
+            let method = self.method.full_name;
+            return Err(error_responses::credentials_missing(SERVICE, method));
+        };
+        if let Some(project) = self.request.header("x-goog-user-project") {
+            check_quota_project(state, project, &self.caller, SERVICE)?;
         }
-        let allowed = state
-            .impersonators
-            .get(to)
-            .is_some_and(|who| who.contains(from));
-        if !allowed {
-            return Err(permission_denied(method.permission));
+        let delegates = delegates.unwrap_or_default();
+        let hops = delegates
+            .iter()
+            .map(|delegate| delegate.strip_prefix(RESOURCE).unwrap_or(delegate))
+            .chain([self.target]);
+        let mut from = source.email.as_str();
+        for to in hops {
+            known_account(state, to)?;
+            let allowed = state
+                .impersonators
+                .get(to)
+                .is_some_and(|who| who.contains(from));
+            if !allowed {
+                return Err(permission_denied(self.method.permission));
+            }
+            from = to;
         }
-        from = to;
+        known_account(state, self.target)
     }
-    Ok(())
 }
 
-/// Returns a service account's project.
-fn project(state: &State, email: &str) -> Result<String, Response> {
-    match state.accounts.get(email) {
-        Some(account) => Ok(account.project.clone()),
-        None => Err(unknown_account(email)),
-    }
+fn known_account<'a>(state: &'a State, email: &str) -> Result<&'a Account, Response> {
+    let account = state.accounts.get(email);
+    account.ok_or_else(|| unknown_account(email))
 }
 
 fn unknown_account(email: &str) -> Response {
-    Response::json(
-        404,
-        &json!({"error": {
-            "code": 404,
-            "message": format!("Not found; Gaia id not found for email {email}"),
-            "status": "NOT_FOUND",
-        }}),
-    )
+    error_responses::not_found(&format!("Not found; Gaia id not found for email {email}"))
 }
 
 fn permission_denied(permission: &str) -> Response {
