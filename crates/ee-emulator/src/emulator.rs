@@ -292,12 +292,8 @@ impl Emulator {
         let mut state = self.shared.state();
         let mut grant = |client_id: &str, scopes: Vec<String>| {
             state.grant(Grant {
-                email: email.to_owned(),
-                client_id: client_id.to_owned(),
-                scopes,
                 family: family.clone(),
-                revoked: false,
-                needs_reauthentication: false,
+                ..Grant::new(email, client_id, scopes)
             })
         };
         User {
@@ -309,14 +305,8 @@ impl Emulator {
 
     /// Issues a refresh token, as if the user had granted these scopes to this client.
     pub fn grant<S: AsRef<str>>(&self, email: &str, client_id: &str, scopes: &[S]) -> String {
-        self.shared.state().grant(Grant {
-            email: email.to_owned(),
-            client_id: client_id.to_owned(),
-            scopes: scopes::full_all(scopes),
-            family: random::hex(8),
-            revoked: false,
-            needs_reauthentication: false,
-        })
+        let grant = Grant::new(email, client_id, scopes::full_all(scopes));
+        self.shared.state().grant(grant)
     }
 
     /// Revokes a token.
@@ -449,12 +439,7 @@ impl Emulator {
     /// Adds an asset of this type (`IMAGE`, `TABLE`, …), also where clients cannot create one, such
     /// as in the public catalog.
     pub fn put_asset(&self, name: &str, kind: &str) {
-        let asset = StoredAsset::new(kind, self.shared.clock.now());
-        self.shared
-            .state()
-            .content
-            .assets
-            .insert(name.to_owned(), asset);
+        self.put(name, StoredAsset::new(kind, self.shared.clock.now()));
     }
 
     /// Adds an asset with these fields of the API, such as `type`, `sizeBytes` and `properties`. The
@@ -466,22 +451,19 @@ impl Emulator {
     ) {
         let mut asset = StoredAsset::new("IMAGE", self.shared.clock.now());
         asset.fields.extend(fields);
-        self.shared
-            .state()
-            .content
-            .assets
-            .insert(name.to_owned(), asset);
+        self.put(name, asset);
     }
 
     /// Adds a table asset with these features (GeoJSON).
     pub fn put_table(&self, name: &str, features: impl IntoIterator<Item = serde_json::Value>) {
         let mut asset = StoredAsset::new("TABLE", self.shared.clock.now());
         asset.features.extend(features);
-        self.shared
-            .state()
-            .content
-            .assets
-            .insert(name.to_owned(), asset);
+        self.put(name, asset);
+    }
+
+    fn put(&self, name: &str, asset: StoredAsset) {
+        let assets = &mut self.shared.state().content.assets;
+        assets.insert(name.to_owned(), asset);
     }
 
     /// Returns the names of all assets outside of the public catalog, sorted.

@@ -117,6 +117,20 @@ pub(crate) struct Grant {
     pub(crate) needs_reauthentication: bool,
 }
 
+impl Grant {
+    /// Creates a grant that is revoked alone.
+    pub(crate) fn new(email: &str, client_id: &str, scopes: Vec<String>) -> Self {
+        Self {
+            email: email.to_owned(),
+            client_id: client_id.to_owned(),
+            scopes,
+            family: random::hex(8),
+            revoked: false,
+            needs_reauthentication: false,
+        }
+    }
+}
+
 /// An issued access token.
 #[derive(Clone)]
 pub(crate) struct Token {

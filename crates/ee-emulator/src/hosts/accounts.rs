@@ -29,9 +29,9 @@ const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/o/oauth2/auth" | "/o/oauth2/v2/auth") => match consent(shared, request) {
-            Ok(response) | Err(response) => response,
-        },
+        ("GET", "/o/oauth2/auth" | "/o/oauth2/v2/auth") => {
+            consent(shared, request).unwrap_or_else(|error| error)
+        }
         _ => Response::page_not_found(&request.path),
     }
 }

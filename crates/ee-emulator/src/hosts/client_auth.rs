@@ -21,12 +21,8 @@ use crate::state::{Notebook, Shared};
 
 pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/client-auth") => match page(shared, request) {
-            Ok(response) | Err(response) => response,
-        },
-        ("POST", "/client-auth/fetch") => match fetch(shared, request) {
-            Ok(response) | Err(response) => response,
-        },
+        ("GET", "/client-auth") => page(shared, request).unwrap_or_else(|error| error),
+        ("POST", "/client-auth/fetch") => fetch(shared, request).unwrap_or_else(|error| error),
         (_, "/client-auth" | "/client-auth/fetch") => Response::text(405, "Method Not Allowed\n"),
         _ => Response::page_not_found(&request.path),
     }

@@ -4,9 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::oauth2::{Form, invalid_grant, required, seconds_left};
+use super::oauth2::{Form, invalid_grant, issue, required};
 use super::refresh_grant::{authenticate_client, unauthorized_client};
-use crate::random;
 use crate::response::Response;
 use crate::state::{AuthorizationCode, Grant, IssuedTo, Shared, Token};
 
@@ -38,32 +37,20 @@ pub(super) fn handle(shared: &Shared, form: &Form) -> Result<Response, Response>
     let (email, scopes) = (issued.email.clone(), issued.scopes.clone());
     let offline = issued.offline;
 
-    let refresh_token = state.grant(Grant {
-        email: email.clone(),
-        client_id: client_id.clone(),
-        scopes: scopes.clone(),
-        family: random::hex(8),
-        revoked: false,
-        needs_reauthentication: false,
-    });
+    let refresh_token = state.grant(Grant::new(&email, &client_id, scopes.clone()));
     let scope = scopes.join(" ");
-    let expires_at = state.expiry(now);
-    let secret = state.issue(Token {
+    let token = Token {
         email,
         scopes,
-        expires_at,
+        expires_at: state.expiry(now),
         revoked: false,
         issued_to: IssuedTo::Client {
             id: client_id,
             refresh_token: Some(refresh_token.clone()),
         },
-    });
-    let mut response = json!({
-        "access_token": secret,
-        "expires_in": seconds_left(expires_at, now),
-        "scope": scope,
-        "token_type": "Bearer",
-    });
+    };
+    let mut response = issue(&mut state, token, now);
+    response["scope"] = json!(scope);
     if offline {
         response["refresh_token"] = json!(refresh_token);
     }

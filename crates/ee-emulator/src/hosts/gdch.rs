@@ -4,12 +4,14 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::oauth2::{invalid_grant, seconds_left};
+use super::oauth2::{invalid_grant, invalid_request, issue};
 use crate::jwt::{Jwt, MAX_ASSERTION_LIFETIME};
 use crate::request::Request;
 use crate::response::Response;
 use crate::service_identity::HOST;
 use crate::state::{IssuedTo, Shared, Token};
+
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,38 +27,34 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     if request.method != http::Method::POST || request.path != "/authenticate" {
         return Response::page_not_found(&request.path);
     }
-    match exchange(shared, request) {
-        Ok(response) | Err(response) => response,
-    }
+    exchange(shared, request).unwrap_or_else(|error| error)
 }
 
 fn exchange(shared: &Shared, request: &Request) -> Result<Response, Response> {
-    let invalid = |why: &str| Response::oauth_error(400, "invalid_request", why);
     if request.header("content-type") != Some("application/json") {
-        return Err(invalid("The request must be JSON."));
+        return Err(invalid_request("The request must be JSON."));
     }
     let body: Body = serde_json::from_slice(&request.body)
-        .map_err(|error| invalid(&format!("The request is invalid: {error}")))?;
+        .map_err(|error| invalid_request(&format!("The request is invalid: {error}")))?;
     for (found, expected) in [
         (
             &body.grant_type,
             "urn:ietf:params:oauth:token-type:token-exchange",
         ),
-        (
-            &body.requested_token_type,
-            "urn:ietf:params:oauth:token-type:access_token",
-        ),
+        (&body.requested_token_type, ACCESS_TOKEN),
         (
             &body.subject_token_type,
             "urn:k8s:params:oauth:token-type:serviceaccount",
         ),
     ] {
         if found != expected {
-            return Err(invalid(&format!("expected {expected}, found {found}")));
+            return Err(invalid_request(&format!(
+                "expected {expected}, found {found}"
+            )));
         }
     }
     let audience = body.audience.filter(|audience| !audience.is_empty());
-    let audience = audience.ok_or_else(|| invalid("The audience is missing."))?;
+    let audience = audience.ok_or_else(|| invalid_request("The audience is missing."))?;
     let jwt = Jwt::parse(&body.subject_token)
         .ok_or_else(|| invalid_grant("The subject token is not a JWT."))?;
     let now = shared.clock.now();
@@ -82,23 +80,16 @@ fn exchange(shared: &Shared, request: &Request) -> Result<Response, Response> {
             "The JWT has the wrong audience or has expired.",
         ));
     }
-    let expires_at = state.expiry(now);
-    let secret = state.issue(Token {
+    let token = Token {
         email: subject.to_owned(),
         scopes: vec![audience],
-        expires_at,
+        expires_at: state.expiry(now),
         revoked: false,
         issued_to: IssuedTo::ServiceAccount {
             project: String::new(),
         },
-    });
-    Ok(Response::oauth(
-        200,
-        &json!({
-            "access_token": secret,
-            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-            "expires_in": seconds_left(expires_at, now),
-            "token_type": "Bearer",
-        }),
-    ))
+    };
+    let mut response = issue(&mut state, token, now);
+    response["issued_token_type"] = json!(ACCESS_TOKEN);
+    Ok(Response::oauth(200, &response))
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::id_token;
-use super::oauth2::{Form, invalid_grant, required, seconds_left};
+use super::oauth2::{Form, invalid_grant, issue, required};
 use crate::jwt::{Jwt, MAX_ASSERTION_LIFETIME};
 use crate::response::Response;
 use crate::scopes;
@@ -72,15 +72,6 @@ pub(super) fn handle(shared: &Shared, form: &Form, audience: &str) -> Result<Res
             project: account.project.clone(),
         },
     };
-    let expires_in = seconds_left(token.expires_at, now);
-    let secret = state.issue(token);
     // Google returns `scope` only to users.
-    Ok(Response::oauth(
-        200,
-        &json!({
-            "access_token": secret,
-            "expires_in": expires_in,
-            "token_type": "Bearer",
-        }),
-    ))
+    Ok(Response::oauth(200, &issue(&mut state, token, now)))
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{code_grant, id_token, jwt_grant, refresh_grant};
 use crate::request::Request;
 use crate::response::Response;
 use crate::scopes;
-use crate::state::{IssuedTo, Shared, Token};
+use crate::state::{IssuedTo, Shared, State, Token};
 
 /// The parameters of a token request, which must not be repeated (RFC 6749 section 3.2).
 pub(super) type Form = BTreeMap<String, String>;
@@ -52,27 +54,26 @@ fn method_not_allowed(request: &Request) -> Response {
 }
 
 fn token(shared: &Shared, request: &Request, audience: &str) -> Response {
-    match token_form(request).and_then(|form| grant(shared, &form, audience)) {
-        Ok(response) | Err(response) => response,
-    }
+    token_form(request)
+        .and_then(|form| grant(shared, &form, audience))
+        .unwrap_or_else(|error| error)
 }
 
 /// Parses the parameters of a token request (RFC 6749 section 4): a form without repeated names.
 pub(super) fn token_form(request: &Request) -> Result<Form, Response> {
-    let invalid = |why: &str| Response::oauth_error(400, "invalid_request", why);
     if !request.is_form() {
-        return Err(invalid(
+        return Err(invalid_request(
             "The request must be encoded as application/x-www-form-urlencoded.",
         ));
     }
     // Secrets in URLs end up in logs.
     if !request.query.is_empty() {
-        return Err(invalid("Parameters belong in the body."));
+        return Err(invalid_request("Parameters belong in the body."));
     }
     let mut form = Form::new();
     for (name, value) in request.form() {
         if form.contains_key(&name) {
-            return Err(invalid(&format!(
+            return Err(invalid_request(&format!(
                 "OAuth 2 parameters can only have a single value: {name}"
             )));
         }
@@ -98,11 +99,7 @@ fn grant(shared: &Shared, form: &Form, audience: &str) -> Result<Response, Respo
 }
 
 pub(super) fn missing(parameter: &str) -> Response {
-    Response::oauth_error(
-        400,
-        "invalid_request",
-        &format!("Missing required parameter: {parameter}"),
-    )
+    invalid_request(&format!("Missing required parameter: {parameter}"))
 }
 
 /// Returns a parameter that must be present and not empty.
@@ -113,6 +110,10 @@ pub(super) fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Respon
         .ok_or_else(|| missing(name))
 }
 
+pub(super) fn invalid_request(description: &str) -> Response {
+    Response::oauth_error(400, "invalid_request", description)
+}
+
 pub(super) fn invalid_grant(description: &str) -> Response {
     Response::oauth_error(400, "invalid_grant", description)
 }
@@ -120,6 +121,26 @@ pub(super) fn invalid_grant(description: &str) -> Response {
 /// Returns the value of `expires_in`: the remaining seconds, rounded down.
 pub(super) fn seconds_left(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
     (expires_at - now).num_seconds()
+}
+
+/// Issues an access token and returns the fields that the responses to all token requests have.
+pub(super) fn issue(state: &mut State, token: Token, now: DateTime<Utc>) -> Value {
+    let expires_in = seconds_left(token.expires_at, now);
+    json!({
+        "access_token": state.issue(token),
+        "expires_in": expires_in,
+        "token_type": "Bearer",
+    })
+}
+
+/// Returns the id of the client that a request authenticates with HTTP Basic (RFC 6749 section
+/// 2.3.1).
+pub(super) fn basic_client(state: &State, request: &Request) -> Option<String> {
+    let encoded = request.header("authorization")?.strip_prefix("Basic ")?;
+    let pair = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    let client = state.client(id).filter(|client| client.secret == secret)?;
+    Some(client.id.clone())
 }
 
 fn token_info(shared: &Shared, request: &Request) -> Response {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::oauth2::{Form, invalid_grant, missing, required, seconds_left};
+use super::oauth2::{Form, invalid_grant, invalid_request, issue, missing, required};
 use crate::response::Response;
 use crate::scopes;
 use crate::state::{IssuedTo, Shared, State, Token};
@@ -43,28 +43,15 @@ pub(super) fn handle(shared: &Shared, form: &Form) -> Result<Response, Response>
         },
     };
     let scope = token.scopes.join(" ");
-    let expires_in = seconds_left(token.expires_at, now);
-    let secret = state.issue(token);
-    Ok(Response::oauth(
-        200,
-        &json!({
-            "access_token": secret,
-            "expires_in": expires_in,
-            "scope": scope,
-            "token_type": "Bearer",
-        }),
-    ))
+    let mut response = issue(&mut state, token, now);
+    response["scope"] = json!(scope);
+    Ok(Response::oauth(200, &response))
 }
 
 /// Authenticates the client by the secret in the form, and returns its id.
 pub(super) fn authenticate_client(state: &State, form: &Form) -> Result<String, Response> {
-    let id = required(form, "client_id").map_err(|_| {
-        Response::oauth_error(
-            400,
-            "invalid_request",
-            "Could not determine client ID from request.",
-        )
-    })?;
+    let id = required(form, "client_id")
+        .map_err(|_| invalid_request("Could not determine client ID from request."))?;
     let Some(client) = state.client(id) else {
         return Err(Response::oauth_error(
             401,
@@ -73,11 +60,7 @@ pub(super) fn authenticate_client(state: &State, form: &Form) -> Result<String, 
         ));
     };
     match form.get("client_secret").map(String::as_str) {
-        None | Some("") => Err(Response::oauth_error(
-            400,
-            "invalid_request",
-            "client_secret is missing.",
-        )),
+        None | Some("") => Err(invalid_request("client_secret is missing.")),
         Some(secret) if secret == client.secret => Ok(client.id.clone()),
         Some(_) => Err(Response::oauth_error(401, "invalid_client", "Unauthorized")),
     }

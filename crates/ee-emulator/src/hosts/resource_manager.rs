@@ -29,12 +29,10 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (request.method.as_str(), segments.as_slice()) {
-        ("GET", ["v3", "projects:search"]) => match search(shared, request) {
-            Ok(response) | Err(response) => response,
-        },
-        ("GET", ["v1", "projects", name]) => match get(shared, request, name) {
-            Ok(response) | Err(response) => response,
-        },
+        ("GET", ["v3", "projects:search"]) => search(shared, request).unwrap_or_else(|error| error),
+        ("GET", ["v1", "projects", name]) => {
+            get(shared, request, name).unwrap_or_else(|error| error)
+        }
         _ => Response::page_not_found(&request.path),
     }
 }

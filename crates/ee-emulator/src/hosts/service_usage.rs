@@ -26,9 +26,7 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["v1", "projects", project, "services", service]) => {
-            match state_of(shared, request, project, service) {
-                Ok(response) | Err(response) => response,
-            }
+            state_of(shared, request, project, service).unwrap_or_else(|error| error)
         }
         _ => Response::page_not_found(&request.path),
     }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::aws;
-use super::oauth2::{Form, required, seconds_left, token_form};
+use super::oauth2::{
+    Form, basic_client, invalid_grant, invalid_request, issue, required, token_form,
+};
 use crate::federation::{Trust, keys, principal};
 use crate::jwt::Jwt;
 use crate::request::Request;
@@ -45,9 +47,9 @@ struct Options {
 
 pub(super) fn handle(shared: &Shared, request: &Request, with_certificate: bool) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("POST", "/v1/token") => match exchange(shared, request, with_certificate) {
-            Ok(response) | Err(response) => response,
-        },
+        ("POST", "/v1/token") => {
+            exchange(shared, request, with_certificate).unwrap_or_else(|error| error)
+        }
         (_, "/v1/token") => Response::oauth_error(405, "invalid_request", "Method not allowed.")
             .with(http::header::ALLOW, "POST"),
         _ => Response::page_not_found(&request.path),
@@ -64,7 +66,7 @@ fn exchange(
         .keys()
         .find(|name| !PARAMETERS.contains(&name.as_str()))
     {
-        return Err(invalid(&format!("Unknown parameter: {unknown}")));
+        return Err(invalid_request(&format!("Unknown parameter: {unknown}")));
     }
     if required(&form, "grant_type")? != GRANT_TYPE {
         return Err(Response::oauth_error(
@@ -74,7 +76,7 @@ fn exchange(
         ));
     }
     if required(&form, "requested_token_type")? != ACCESS_TOKEN {
-        return Err(invalid("Invalid requested_token_type."));
+        return Err(invalid_request("Invalid requested_token_type."));
     }
     let scopes = scopes::split(required(&form, "scope")?);
     if let Some(unknown) = scopes.iter().find(|scope| !scopes::is_known(scope)) {
@@ -92,61 +94,35 @@ fn exchange(
         Response::oauth_error(400, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
     })?;
     if matches!(trust, Trust::X509 { .. }) != with_certificate {
-        return Err(invalid(
+        return Err(invalid_request(
             "Certificates must be sent to sts.mtls.googleapis.com, and other subject tokens to sts.googleapis.com.",
         ));
     }
     let project = quota_project(&form, audience, client)?;
     let subject = subject(shared, &state, &form, audience, &trust)?;
-    let expires_at = state.expiry(now);
-    let secret = state.issue(Token {
+    let token = Token {
         email: principal(audience, &subject),
         scopes,
-        expires_at,
+        expires_at: state.expiry(now),
         revoked: false,
         issued_to: IssuedTo::ServiceAccount { project },
-    });
-    Ok(Response::oauth(
-        200,
-        &json!({
-            "access_token": secret,
-            "issued_token_type": ACCESS_TOKEN,
-            "token_type": "Bearer",
-            "expires_in": seconds_left(expires_at, now),
-        }),
-    ))
-}
-
-fn invalid(why: &str) -> Response {
-    Response::oauth_error(400, "invalid_request", why)
-}
-
-fn invalid_grant(why: &str) -> Response {
-    Response::oauth_error(400, "invalid_grant", why)
-}
-
-/// Returns the OAuth client that the request authenticates with HTTP Basic, if any.
-fn authenticated_client(state: &State, request: &Request) -> Result<Option<String>, Response> {
-    let Some(header) = request.header("authorization") else {
-        return Ok(None);
     };
-    let invalid_client = || {
-        Response::oauth_error(
+    let mut response = issue(&mut state, token, now);
+    response["issued_token_type"] = json!(ACCESS_TOKEN);
+    Ok(Response::oauth(200, &response))
+}
+
+/// Returns the OAuth client that the request authenticates, if any.
+fn authenticated_client(state: &State, request: &Request) -> Result<Option<String>, Response> {
+    let client = basic_client(state, request);
+    if client.is_none() && request.header("authorization").is_some() {
+        return Err(Response::oauth_error(
             401,
             "invalid_client",
             "The OAuth client was not found or its secret is wrong.",
-        )
-    };
-    let pair = header
-        .strip_prefix("Basic ")
-        .and_then(|encoded| STANDARD.decode(encoded).ok())
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(invalid_client)?;
-    let (id, secret) = pair.split_once(':').ok_or_else(invalid_client)?;
-    match state.client(id) {
-        Some(client) if client.secret == secret => Ok(Some(client.id.clone())),
-        _ => Err(invalid_client()),
+        ));
     }
+    Ok(client)
 }
 
 /// Returns the quota project: the pool's, or for a workforce pool that of the options or the client.
@@ -170,7 +146,7 @@ fn quota_project(form: &Form, audience: &str, client: Option<String>) -> Result<
     {
         return match options.user_project {
             None => Ok(number.to_owned()),
-            Some(_) => Err(invalid("userProject is for workforce pools.")),
+            Some(_) => Err(invalid_request("userProject is for workforce pools.")),
         };
     }
     match (options.user_project, client) {
@@ -178,7 +154,7 @@ fn quota_project(form: &Form, audience: &str, client: Option<String>) -> Result<
         (None, Some(client)) => {
             Ok(crate::oauth_client::OAuthClient::project_number(&client).to_owned())
         }
-        (None, None) => Err(invalid(
+        (None, None) => Err(invalid_request(
             "A user project or a client is required for workforce pools.",
         )),
     }
@@ -186,7 +162,7 @@ fn quota_project(form: &Form, audience: &str, client: Option<String>) -> Result<
 
 /// Decodes `options`: JSON that is URL-encoded in addition to the form's encoding.
 fn decode_options(encoded: &str) -> Result<Options, Response> {
-    let invalid_options = || invalid("Invalid options.");
+    let invalid_options = || invalid_request("Invalid options.");
     if encoded.contains(['{', '"']) {
         return Err(invalid_options());
     }
@@ -250,7 +226,7 @@ fn subject(
                 invalid_grant("The certificate chain does not lead to a trust anchor.")
             })
         }
-        _ => Err(invalid(
+        _ => Err(invalid_request(
             "The subject_token_type is not one of the provider's.",
         )),
     }
