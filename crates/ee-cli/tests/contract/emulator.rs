@@ -1,6 +1,6 @@
 //! `eectl` with an emulator: the notice that it prints, and the checks of the emulator's owner.
 
-use super::leaks::{COMMANDS, with_options};
+use super::every_command::{COMMANDS, with_options};
 use super::*;
 
 const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";

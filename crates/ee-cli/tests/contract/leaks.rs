@@ -11,74 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use ee_emulator::Fault;
 use ee_test_support::canaries::{Canaries, Leak};
 
+use super::every_command::{COMMANDS, with_options};
 use super::*;
-
-const ASSET: &str = "projects/ee-demo-project/assets/a";
-const OTHER_ASSET: &str = "projects/ee-demo-project/assets/b";
-
-/// Every command with its arguments. A command that is missing here fails a test.
-pub(crate) const COMMANDS: [(&str, &[&str]); 56] = [
-    ("init", &[]),
-    ("asset list", &[]),
-    ("asset info", &[ASSET]),
-    ("asset create folder", &[ASSET]),
-    ("asset create collection", &[ASSET]),
-    ("asset copy", &[ASSET, OTHER_ASSET]),
-    ("asset move", &[ASSET, OTHER_ASSET]),
-    ("asset delete", &[ASSET]),
-    ("asset set", &[ASSET, "--property", "a=1"]),
-    ("asset setbands", &[ASSET, "red"]),
-    ("asset acl get", &[ASSET]),
-    ("asset acl set", &["private", ASSET]),
-    ("asset acl ch", &["--user", "a@example.com:R", ASSET]),
-    ("asset du", &[]),
-    ("ls", &[]),
-    ("cp", &[ASSET, OTHER_ASSET]),
-    ("mv", &[ASSET, OTHER_ASSET]),
-    ("rm", &[ASSET]),
-    ("create folder", &[ASSET]),
-    ("create collection", &[ASSET]),
-    ("du", &[]),
-    ("acl get", &[ASSET]),
-    ("acl set", &["private", ASSET]),
-    ("acl ch", &["--user", "a@example.com:R", ASSET]),
-    ("task list", &[]),
-    ("task info", &["ABCDEFGHIJKLMNOPQRSTUVWX"]),
-    ("task cancel", &["ABCDEFGHIJKLMNOPQRSTUVWX"]),
-    ("task wait", &["ABCDEFGHIJKLMNOPQRSTUVWX", "--timeout", "1"]),
-    ("upload image", &["--manifest", "/dev/null"]),
-    ("upload table", &["--manifest", "/dev/null"]),
-    ("upload external-image", &["--manifest", "/dev/null"]),
-    ("auth login", &["--mode=notebook", "--quiet", "--force"]),
-    ("auth list", &[]),
-    ("auth scopes", &[]),
-    ("auth status", &[]),
-    ("auth switch", &["work"]),
-    ("auth token", &["--no-token-cache"]),
-    ("authenticate", &["--mode=notebook", "--quiet", "--force"]),
-    ("project list", &[]),
-    ("project config get", &[]),
-    ("project config set", &["--max-concurrent-exports", "5"]),
-    ("project check", &[]),
-    ("project select", &[]),
-    ("project set", &[PROJECT]),
-    ("project show", &[]),
-    ("project unset", &[]),
-    ("doctor", &[]),
-    ("api", &["--include", "config"]),
-    (
-        "emulator",
-        &["--port", "0", "--write-credentials", "/dev/null/x"],
-    ),
-    ("exec", &["--clean-home", "--", "true"]),
-    ("serve", &["--status", "--listen", "127.0.0.1:1"]),
-    ("completions", &["bash"]),
-    ("man", &[]),
-    ("set_project", &[PROJECT]),
-    ("unset_project", &[]),
-    // Last, because it revokes the login.
-    ("auth logout", &["--revoke"]),
-];
 
 /// Commands whose result is a secret, with the secret's name.
 const RESULTS: [(&str, &str); 6] = [
@@ -91,19 +25,6 @@ const RESULTS: [(&str, &str); 6] = [
     ("authenticate", "a verifier"),
 ];
 
-/// Returns a command line with more options, which precede the command that `exec` runs.
-pub(crate) fn with_options<'a>(
-    command: &'a str,
-    arguments: &[&'a str],
-    more: &[&'a str],
-) -> Vec<&'a str> {
-    let end = arguments.iter().position(|word| *word == "--");
-    let (own, rest) = arguments.split_at(end.unwrap_or(arguments.len()));
-    let words = command.split(' ').chain(own.iter().copied());
-    let words = words.chain(more.iter().copied());
-    words.chain(rest.iter().copied()).collect()
-}
-
 const HOSTS: [&str; 6] = [
     "oauth2.googleapis.com",
     "earthengine.googleapis.com",
@@ -112,38 +33,6 @@ const HOSTS: [&str; 6] = [
     "code.earthengine.google.com",
     "iamcredentials.googleapis.com",
 ];
-
-/// The hosts that issue tokens.
-const TOKEN_HOSTS: [&str; 4] = [
-    "oauth2.googleapis.com",
-    "sts.googleapis.com",
-    "iamcredentials.googleapis.com",
-    "service-identity.example.com",
-];
-
-const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
-
-/// Returns all commands that have a page of help, including hidden ones.
-fn all_commands() -> BTreeSet<String> {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help");
-    let pages = fs::read_dir(dir).unwrap();
-    let pages = pages.map(|page| fs::read_to_string(page.unwrap().path()).unwrap());
-    let mut all: BTreeSet<String> = pages
-        .filter_map(|page| {
-            let first = page.lines().next()?;
-            let name = first.strip_prefix("$ eectl ")?.strip_suffix(" -h")?;
-            Some(name.to_owned())
-        })
-        .collect();
-    // A command with subcommands does nothing itself.
-    let groups: Vec<_> = all
-        .iter()
-        .filter_map(|c| c.rsplit_once(' '))
-        .map(|(group, _)| group.to_owned())
-        .collect();
-    all.retain(|command| !groups.contains(command));
-    all
-}
 
 /// A user's login in Earth Engine's file, and a service account key.
 struct Secrets {
@@ -378,20 +267,6 @@ fn check(canaries: &Canaries, outputs: &[(String, String)], regime: Regime) {
     assert!(found, "{regime:?}: {seen:?}");
 }
 
-#[test]
-fn leak_tests_cover_every_command() {
-    let known: BTreeSet<_> = COMMANDS
-        .iter()
-        .map(|(command, _)| (*command).to_owned())
-        .collect();
-    let all = all_commands();
-    assert!(
-        all.contains("auth token") && all.contains("set_project"),
-        "{all:?}"
-    );
-    assert_eq!(all, known);
-}
-
 #[tokio::test]
 async fn no_command_leaks_a_secret_on_success() {
     every_command(Regime::Fine).await;
@@ -510,133 +385,6 @@ async fn project_picker_shows_no_secret() {
     let steps = [(PROMPT, &*format!("{typed}\r")), (PROMPT, "\r")];
     let (_, shown) = machine.on_terminal(&["project", "select"], &steps).await;
     assert!(!canaries.find(&shown).is_empty(), "{shown}");
-}
-
-/// Writes a file of every other kind and sets the variables that they need. Returns the paths,
-/// each with an error text that echoes the secrets sent to servers.
-fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, String)> {
-    use serde_json::json;
-    let mut secret = |name: &str, start: &str| canaries.plant(name, start);
-    let external = |source: Value, of: &str| {
-        json!({"type": "external_account", "audience": AUDIENCE, "credential_source": source,
-            "subject_token_type": format!("urn:ietf:params:{of}"),
-            "token_url": "https://sts.googleapis.com/v1/token"})
-    };
-    let of_user = [
-        secret("a client's secret", "GOCSPX-"),
-        secret("a user's refresh token", "1//0g"),
-    ];
-    let user = json!({"type": "authorized_user", "client_id": "1-a",
-        "client_secret": of_user[0], "refresh_token": of_user[1]});
-    let acting = json!({"type": "impersonated_service_account", "source_credentials": user,
-        "service_account_impersonation_url": format!("https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken")});
-    let of_workforce = [
-        secret("a workforce client's secret", ""),
-        secret("a workforce user's refresh token", ""),
-    ];
-    let workforce = json!({"type": "external_account_authorized_user", "client_id": "1-a",
-        "audience": "//iam.googleapis.com/locations/global/workforcePools/p/providers/o",
-        "client_secret": of_workforce[0], "refresh_token": of_workforce[1],
-        "token_url": "https://sts.googleapis.com/v1/oauthtoken"});
-    let of_file = secret("a subject token", "");
-    let subject = machine.file("subject", &of_file);
-    let federation = external(json!({"file": subject}), "oauth:token-type:jwt");
-    let of_program = secret("a program's token", "");
-    let program = json!({"version": 1, "success": true, "id_token": of_program,
-        "token_type": "urn:ietf:params:oauth:token-type:jwt"});
-    let program = machine.file("program.sh", format!("echo '{program}'"));
-    let command = format!("/bin/sh {}", program);
-    let executable = external(
-        json!({"executable": {"command": command}}),
-        "oauth:token-type:jwt",
-    );
-    let aws = external(
-        json!({"environment_id": "aws1",
-            "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"}),
-        "aws:token-type:aws4_request",
-    );
-    let aws_key = secret("an AWS key", "");
-    let aws_session = secret("an AWS session", "");
-    machine.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
-    machine.set("AWS_SECRET_ACCESS_KEY", &aws_key);
-    machine.set("AWS_SESSION_TOKEN", &aws_session);
-    machine.set("AWS_REGION", "us-east-1");
-    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
-
-    let leaf = machine
-        .emulator
-        .create_x509_provider(AUDIENCE)
-        .certificate("ada");
-    canaries.add_ec_pem("a certificate's key", leaf.key_pem());
-    let config = json!({"cert_configs": {"workload": {
-        "cert_path": machine.file("leaf.pem", leaf.certificate_pem()),
-        "key_path": machine.file("leaf-key.pem", leaf.key_pem())}}});
-    let config = machine.file("certificate_config.json", config.to_string());
-    let certificate = external(
-        json!({"certificate": {"certificate_config_location": config}}),
-        "oauth:token-type:mtls",
-    );
-    let identity = machine.emulator.create_service_identity("p", "n");
-    canaries.add_ec_pem("a service identity's key", identity.key().pkcs8_pem());
-    let files = [
-        ("user", user.to_string(), of_user.join(" ")),
-        ("acting", acting.to_string(), of_user.join(" ")),
-        ("workforce", workforce.to_string(), of_workforce.join(" ")),
-        ("federation", federation.to_string(), of_file),
-        ("executable", executable.to_string(), of_program),
-        ("aws", aws.to_string(), aws_session),
-        ("certificate", certificate.to_string(), String::new()),
-        ("identity", identity.json(), String::new()),
-    ];
-    let files = files.map(|(name, text, sent)| {
-        let path = machine.file(&format!("{name}.json"), text);
-        (path, format!("cannot use {sent}"))
-    });
-    files.to_vec()
-}
-
-#[tokio::test]
-async fn no_command_leaks_a_rejected_credential_of_any_kind() {
-    let mut machine = Machine::new().await;
-    machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
-    machine.set("RUST_LOG", "trace");
-    let mut canaries = Canaries::default();
-    let files = other_kinds(&mut machine, &mut canaries);
-    let (mut leaks, mut echoes) = (String::new(), 0);
-    let finder = canaries.finder();
-    for (file, echo) in &files {
-        machine.emulator.clear_faults();
-        let grant = serde_json::json!({"error": "invalid_grant", "error_description": echo});
-        for host in TOKEN_HOSTS {
-            let rejection = Fault::status(400).json(&grant).times(usize::MAX);
-            machine.emulator.fault(host, rejection);
-        }
-        for command in [
-            "init",
-            "auth status",
-            "auth token",
-            "doctor",
-            "project list",
-        ] {
-            for more in [&["-vv"][..], &["-vv", "--json"]] {
-                let words: Vec<_> = command.split(' ').chain(more.iter().copied()).collect();
-                let result = machine
-                    .run(&[&words[..], &["--credentials", file]].concat())
-                    .await;
-                for text in [&result.stdout, &result.stderr] {
-                    echoes += usize::from(text.contains("[redacted]"));
-                    for Leak {
-                        secret, context, ..
-                    } in finder.find(text)
-                    {
-                        let _ = writeln!(leaks, "{secret} in {command} of {file}: {context}");
-                    }
-                }
-            }
-        }
-    }
-    assert_eq!(leaks, "");
-    assert!(echoes > 40, "{echoes} echoes");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use ee_test_support::canaries::{Canaries, Finder};
 use ee_test_support::misplaced;
 use tokio::task::JoinSet;
 
-use super::leaks::COMMANDS;
+use super::every_command::COMMANDS;
 use super::*;
 
 const GOOGLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
