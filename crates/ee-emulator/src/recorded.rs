@@ -146,19 +146,13 @@ impl RequestLog {
     }
 
     pub(crate) fn set_status(&mut self, number: u64, status: u16) {
-        if let Some(request) = self
-            .index(number)
-            .and_then(|index| self.requests.get_mut(index))
-        {
+        if let Some(request) = self.get_mut(number) {
             request.status = Some(status);
         }
     }
 
     pub(crate) fn set_fault(&mut self, number: u64, fault: String) {
-        if let Some(request) = self
-            .index(number)
-            .and_then(|index| self.requests.get_mut(index))
-        {
+        if let Some(request) = self.get_mut(number) {
             request.fault = Some(fault);
         }
     }
@@ -171,6 +165,11 @@ impl RequestLog {
         {
             *in_flight = false;
         }
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut RecordedRequest> {
+        let index = self.index(number)?;
+        self.requests.get_mut(index)
     }
 
     fn index(&self, number: u64) -> Option<usize> {

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
+use crate::keys::pem;
 use crate::{RsaKey, random};
 
 const INTEGER: u8 = 0x02;
@@ -84,14 +85,7 @@ impl Certificate {
     }
 
     pub(crate) fn pem(&self) -> String {
-        let text = STANDARD.encode(&self.0);
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        pem("CERTIFICATE", &self.0)
     }
 
     /// Returns the subject's common name, if `authority` signed the certificate.

@@ -101,7 +101,7 @@ pub(super) fn handle(
     }
 }
 
-fn find<'a>(content: &'a Content, name: &str) -> Result<&'a StoredAsset, Response> {
+pub(super) fn find<'a>(content: &'a Content, name: &str) -> Result<&'a StoredAsset, Response> {
     content.assets.get(name).ok_or_else(|| missing(name))
 }
 
@@ -154,13 +154,7 @@ fn list(content: &Content, request: &Request, parent: &str) -> Result<Response, 
     }
     without_filters(request, &["filter"])?;
     let found = children(content, parent).map(|(name, asset)| asset.describe(name));
-    pages::page(
-        "assets",
-        found.collect(),
-        parent,
-        pages::size(request.query("pageSize"))?,
-        request.query("pageToken").as_deref(),
-    )
+    pages::requested(request, "assets", found.collect(), parent)
 }
 
 /// Lists the features of a table or feature view.
@@ -171,13 +165,7 @@ fn list_features(request: &Request, name: &str, table: &StoredAsset) -> Result<R
         )));
     }
     without_filters(request, &["filter", "region"])?;
-    pages::page(
-        "features",
-        table.features.clone(),
-        name,
-        pages::size(request.query("pageSize"))?,
-        request.query("pageToken").as_deref(),
-    )
+    pages::requested(request, "features", table.features.clone(), name)
 }
 
 /// Lists the images of a collection or folder.
@@ -191,13 +179,7 @@ fn list_images(content: &Content, request: &Request, parent: &str) -> Result<Res
     let images = children(content, parent)
         .filter(|(_, asset)| asset.kind() == "IMAGE")
         .map(|(name, asset)| asset.describe(name));
-    pages::page(
-        "images",
-        images.collect(),
-        parent,
-        pages::size(request.query("pageSize"))?,
-        request.query("pageToken").as_deref(),
-    )
+    pages::requested(request, "images", images.collect(), parent)
 }
 
 fn without_filters(request: &Request, parameters: &[&str]) -> Result<(), Response> {
@@ -280,16 +262,9 @@ fn create(
 
 fn destination(body: &Map<String, Value>) -> Result<String, Response> {
     let name = payload::text(body, "destinationName");
-    let mut segments = name.splitn(4, '/');
-    match (
-        segments.next(),
-        segments.next(),
-        segments.next(),
-        segments.next(),
-    ) {
-        (Some("projects"), Some(_), Some("assets"), Some(_)) if !name.starts_with(PUBLIC) => {
-            Ok(name.to_owned())
-        }
+    let segments: Vec<&str> = name.splitn(4, '/').collect();
+    match segments[..] {
+        ["projects", _, "assets", _] if !name.starts_with(PUBLIC) => Ok(name.to_owned()),
         _ => Err(error_responses::invalid_argument(&format!(
             "Invalid asset name '{name}'."
         ))),
@@ -309,9 +284,7 @@ fn copy(
     }
     let to = destination(body)?;
     let overwrite = body.get("overwrite").and_then(Value::as_bool) == Some(true);
-    if !(overwrite && content.assets.contains_key(&to)) {
-        check_new(content, &to)?;
-    }
+    check_destination(content, &to, overwrite)?;
     let response = described(&to, &asset);
     content.assets.insert(to, asset);
     Ok(response)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
 use super::numpy::{self, Band};
-use super::{geotiff, payload, png, tables};
+use super::{assets, geotiff, payload, png, tables};
 use crate::request::Request;
 use crate::response::Response;
 use crate::state::Shared;
@@ -160,18 +160,14 @@ pub(super) fn pixels(
 /// Returns the bands of an image asset, of which the emulator may know none.
 fn asset_bands(shared: &Shared, name: &str) -> Result<Vec<Band>, Response> {
     let state = shared.state();
-    match state.content.assets.get(name) {
-        Some(asset) if asset.kind() == "IMAGE" => {
-            let bands = asset.fields.get("bands").and_then(Value::as_array);
-            Ok(bands.into_iter().flatten().filter_map(Band::of).collect())
-        }
-        Some(_) => Err(error_responses::invalid_argument(&format!(
+    let asset = assets::find(&state.content, name)?;
+    if asset.kind() != "IMAGE" {
+        return Err(error_responses::invalid_argument(&format!(
             "Asset '{name}' is not an image."
-        ))),
-        None => Err(error_responses::not_found(&format!(
-            "Asset '{name}' not found (does not exist or caller does not have access)."
-        ))),
+        )));
     }
+    let bands = asset.fields.get("bands").and_then(Value::as_array);
+    Ok(bands.into_iter().flatten().filter_map(Band::of).collect())
 }
 
 /// Returns the requested bands; all of them if the request names none.

@@ -251,11 +251,6 @@ pub(super) fn list(
     let state = shared.state();
     let operations = state.content.operations.iter().rev();
     let operations = operations.filter(|o| o.name.starts_with(&prefix));
-    pages::page(
-        "operations",
-        operations.map(StoredOperation::describe).collect(),
-        &prefix,
-        pages::size(request.query("pageSize"))?,
-        request.query("pageToken").as_deref(),
-    )
+    let operations = operations.map(StoredOperation::describe).collect();
+    pages::requested(request, "operations", operations, &prefix)
 }

@@ -5,7 +5,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::error_responses;
+use crate::request::Request;
 use crate::response::Response;
+
+/// Returns the page of a list that the query of a request asks for.
+pub(super) fn requested(
+    request: &Request,
+    key: &str,
+    items: Vec<Value>,
+    list: &str,
+) -> Result<Response, Response> {
+    let token = request.query("pageToken");
+    let size = size(request.query("pageSize"))?;
+    page(key, items, list, size, token.as_deref())
+}
 
 /// Returns one page of a list. A page token contains the start index and a hash of the list's name,
 /// so that it is invalid for another list.
