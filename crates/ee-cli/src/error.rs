@@ -67,6 +67,11 @@ impl CliError {
         self
     }
 
+    /// An error of the setup of a client.
+    pub(crate) fn init(error: impl Into<Error>) -> Self {
+        Self::new(&error.into(), Phase::Init)
+    }
+
     pub(crate) fn new(error: &Error, phase: Phase) -> Self {
         let kind = error.kind();
         let steps = match kind {
@@ -129,24 +134,6 @@ impl CliError {
         })
     }
 
-    /// An error of a login or its file.
-    pub(crate) fn login(error: &earthengine::credentials::Error) -> Self {
-        use earthengine::credentials::ErrorKind as Kind;
-        let (code, status) = match error.kind() {
-            Kind::LoginDenied => ("login_denied", 4),
-            Kind::LoginFailed => ("login_failed", 4),
-            Kind::LoginTimeout => ("login_timeout", 4),
-            Kind::LoginUnavailable => ("login_unavailable", 4),
-            Kind::CredentialsFile => ("io", 1),
-            Kind::InvalidOptions => ("usage", 2),
-            _ => return Self::new(&error.clone().into(), Phase::Init),
-        };
-        Self::with_status(status, code, error.to_string(), error.remedy().clone()).with(|report| {
-            report.server_message = error.server_message().map(str::to_owned);
-            report.principal = error.principal().map(str::to_owned);
-        })
-    }
-
     /// A signal, with the exit status that shells use for it. Users know that they pressed Ctrl-C,
     /// so it is reported only as JSON.
     pub(crate) fn stopped(signal: Signal) -> Self {
@@ -191,26 +178,22 @@ impl CliError {
     /// The reader of standard output has closed the pipe, as `head` does. Nothing is printed, and
     /// the exit status is that of a program that SIGPIPE ends.
     pub(crate) fn closed_pipe() -> Self {
-        Self {
-            status: 128 + 13,
-            report: None,
-        }
+        Self::silent(128 + 13)
     }
 
     /// An error that the command's output contains already; it prints nothing.
     pub(crate) fn already_reported(kind: Option<ErrorKind>) -> Self {
-        Self {
-            status: kind.map_or(1, |kind| exit_status(kind, Phase::Init)),
-            report: None,
-        }
+        Self::silent(kind.map_or(1, |kind| exit_status(kind, Phase::Init)))
     }
 
     /// The exit status of a command that `eectl exec` ran, which printed its own errors.
     pub(crate) fn of_command(status: u8) -> Self {
-        Self {
-            status,
-            report: None,
-        }
+        Self::silent(status)
+    }
+
+    fn silent(status: u8) -> Self {
+        let report = None;
+        Self { status, report }
     }
 
     /// A command that cannot be run, with the exit status that shells use for it.
@@ -228,15 +211,6 @@ impl CliError {
         };
         let message = format!("cannot run {shown}: {error}");
         Self::with_status(status, "io", message, Remedy::new(remedy))
-    }
-
-    /// An error of the broker.
-    pub(crate) fn broker(error: &ee_broker::Error) -> Self {
-        let (status, code) = match error.kind() {
-            ee_broker::ErrorKind::InvalidOptions => (2, "usage"),
-            _ => (1, "io"),
-        };
-        Self::with_status(status, code, error.to_string(), error.remedy().clone())
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
@@ -262,6 +236,37 @@ impl CliError {
             report.render_text(false, true),
             report.json("init").to_string(),
         ]
+    }
+}
+
+/// An error of a login or its file.
+impl From<earthengine::credentials::Error> for CliError {
+    fn from(error: earthengine::credentials::Error) -> Self {
+        use earthengine::credentials::ErrorKind as Kind;
+        let (code, status) = match error.kind() {
+            Kind::LoginDenied => ("login_denied", 4),
+            Kind::LoginFailed => ("login_failed", 4),
+            Kind::LoginTimeout => ("login_timeout", 4),
+            Kind::LoginUnavailable => ("login_unavailable", 4),
+            Kind::CredentialsFile => ("io", 1),
+            Kind::InvalidOptions => ("usage", 2),
+            _ => return Self::init(error),
+        };
+        Self::with_status(status, code, error.to_string(), error.remedy().clone()).with(|report| {
+            report.server_message = error.server_message().map(str::to_owned);
+            report.principal = error.principal().map(str::to_owned);
+        })
+    }
+}
+
+/// An error of the broker.
+impl From<ee_broker::Error> for CliError {
+    fn from(error: ee_broker::Error) -> Self {
+        let (status, code) = match error.kind() {
+            ee_broker::ErrorKind::InvalidOptions => (2, "usage"),
+            _ => (1, "io"),
+        };
+        Self::with_status(status, code, error.to_string(), error.remedy().clone())
     }
 }
 
@@ -404,7 +409,7 @@ mod tests {
         let io = io.map(|kind| CliError::io("cannot write", &kind.into()));
         let logins = earthengine::credentials::ErrorKind::ALL.iter();
         let logins = logins
-            .map(|kind| CliError::login(&earthengine::credentials::Error::new(*kind, "failed")));
+            .map(|kind| CliError::from(earthengine::credentials::Error::new(*kind, "failed")));
         let kinds = ErrorKind::ALL.iter();
         let kinds = kinds.map(|kind| CliError::new(&Error::new(*kind, "failed"), Phase::Call));
         let others = [
@@ -414,7 +419,7 @@ mod tests {
             CliError::cannot_run("x".as_ref(), &Io::PermissionDenied.into()),
         ];
         let brokers = ee_broker::ErrorKind::ALL.iter();
-        let brokers = brokers.map(|kind| CliError::broker(&ee_broker::Error::new(*kind, "failed")));
+        let brokers = brokers.map(|kind| CliError::from(ee_broker::Error::new(*kind, "failed")));
         for error in io
             .into_iter()
             .chain(logins)

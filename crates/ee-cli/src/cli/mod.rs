@@ -87,7 +87,7 @@ pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
             continue;
         }
         if let Some(value) = value.or_else(|| Some(Path::new(args.next()?))) {
-            check_path_flag(flag, value).map_err(|error| CliError::login(&error))?;
+            check_path_flag(flag, value)?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ pub(crate) fn selected_account(
         Some(name) => name.parse().map(Some),
         None => environment.account(),
     };
-    name.map_err(|error| CliError::login(&error))
+    name.map_err(CliError::from)
 }
 
 /// Validates the name of `--account`. clap does not notice a conflict of options before and after

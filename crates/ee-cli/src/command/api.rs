@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Api, Global};
 use crate::command::asset::size::human;
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_response, print_status};
 use crate::waiting::Progress;
 use pages::Pages;
@@ -47,7 +47,7 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
         .configure_client(move |client| client.high_volume(is_high_volume))
         .connect()
         .await
-        .map_err(|error| CliError::new(&error, Phase::Init))?;
+        .map_err(CliError::init)?;
     if api.paginate {
         return print_response(call.all_pages(&ee).await?.as_bytes());
     }

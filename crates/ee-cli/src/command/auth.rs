@@ -11,7 +11,7 @@ use earthengine::AccessToken;
 use serde_json::json;
 
 use crate::cli::{Auth, AuthCommand, Global};
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{print_json_with_secrets, print_raw};
 
 pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), CliError> {
@@ -31,9 +31,7 @@ async fn token(global: &Global) -> Result<(), CliError> {
         let found = super::builder(global).find_credentials().await?;
         Ok::<_, earthengine::Error>(found.credentials.token().await?)
     };
-    let token = token
-        .await
-        .map_err(|error| CliError::new(&error, Phase::Init))?;
+    let token = token.await.map_err(CliError::init)?;
     if global.json {
         let json = json!({"access_token": token.secret(), "expires_at": expires_at(&token)});
         return print_json_with_secrets(&json);

@@ -11,7 +11,7 @@ use ee_broker::{Broker, BrokerBuilder, ClientEnvironment};
 use serde_json::json;
 
 use crate::cli::{Exec, Global};
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{print_status, print_status_json, strip_unsafe_chars, warn};
 use child::Child;
 
@@ -54,14 +54,11 @@ async fn prepare(global: &Global, exec: &Exec) -> Result<(Broker, ClientEnvironm
     if let Some(path) = &exec.ledger {
         builder = builder.ledger(path);
     }
-    let broker = builder.start().await.map_err(|e| CliError::broker(&e))?;
+    let broker = builder.start().await?;
     check_token(&broker, global).await?;
-    let clients = ClientEnvironment::new(&broker, &temp_dir(&environment), &environment)
-        .map_err(|e| CliError::broker(&e))?;
+    let clients = ClientEnvironment::new(&broker, &temp_dir(&environment), &environment)?;
     if exec.clean_home {
-        let clients = clients
-            .with_clean_home()
-            .map_err(|e| CliError::broker(&e))?;
+        let clients = clients.with_clean_home()?;
         return Ok((broker, clients));
     }
     print_found_first(&environment, global);
@@ -74,7 +71,6 @@ pub(super) async fn broker(
     global: &Global,
     lifetime: Option<Duration>,
 ) -> Result<BrokerBuilder, CliError> {
-    let failed = |error| CliError::new(&error, Phase::Init);
     let narrowed = |mut builder: EarthEngineBuilder| {
         if global.scopes.is_empty() {
             builder = builder.scopes(Scopes::new([SCOPE]));
@@ -85,14 +81,14 @@ pub(super) async fn broker(
         }
     };
     let found = narrowed(super::builder(global)).find_credentials();
-    let credentials = found.await.map_err(failed)?.credentials;
+    let credentials = found.await.map_err(CliError::init)?.credentials;
     if !global.quiet && !global.json {
         warn(credentials.warnings());
     }
     let project = match super::builder(global).find_project().await {
         Ok(project) => Some(project.id),
         Err(error) if matches!(error.kind(), ErrorKind::NoProject | ErrorKind::SdkProject) => None,
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(CliError::init(error)),
     };
     let mut builder = Broker::builder(credentials);
     if let Some(project) = project {
@@ -108,7 +104,7 @@ pub(super) async fn broker(
 /// with a login that the server rejected; it starts if the server does not respond.
 async fn check_token(broker: &Broker, global: &Global) -> Result<(), CliError> {
     match tokio::time::timeout(FIRST_TOKEN_TIMEOUT, broker.token()).await {
-        Ok(Err(error)) if !error.is_transient() => Err(CliError::new(&error.into(), Phase::Init)),
+        Ok(Err(error)) if !error.is_transient() => Err(CliError::init(error)),
         Ok(Err(error)) => {
             let error = strip_unsafe_chars(&error.to_string());
             note(

@@ -6,7 +6,7 @@ use earthengine::EarthEngine;
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Init};
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json};
 use crate::words;
 
@@ -15,7 +15,7 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
         .wait_for_propagation(Duration::from_secs(init.wait))
         .connect()
         .await
-        .map_err(|error| CliError::new(&error, Phase::Init))?;
+        .map_err(CliError::init)?;
     if global.json {
         return print_json(&as_json(&ee));
     }

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use earthengine::credentials::Warning;
 use earthengine::token::internal::display_path;
-use earthengine::{ApiState, Environment, Error, ErrorKind, ListedProject, Remedy, check_project};
+use earthengine::{ApiState, Environment, ErrorKind, ListedProject, Remedy, check_project};
 use serde_json::{Value, json};
 
 use crate::cli::{Global, ListProjects, Project, ProjectCommand, SetProject};
 use crate::command::init::tier;
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{
     path_json, print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json,
 };
@@ -40,16 +40,12 @@ pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), CliErr
     }
 }
 
-fn init_error(error: Error) -> CliError {
-    CliError::new(&error, Phase::Init)
-}
-
 async fn list(global: &Global, arguments: &ListProjects) -> Result<(), CliError> {
     let (projects, current) = {
         let _progress = Progress::new("listing projects");
         let listed = super::builder(global).list_projects().await;
         let current = super::builder(global).find_project().await;
-        (listed.map_err(init_error)?, current.ok())
+        (listed.map_err(CliError::init)?, current.ok())
     };
     project_names::save(&projects);
     if projects.is_empty() && !global.json && !global.quiet {
@@ -105,10 +101,10 @@ async fn select(global: &Global) -> Result<(), CliError> {
             picker::prompt_for_id(&mut prompt)
         }
         Err(error) if can_type_project(error.kind()) => {
-            init_error(error).print(false, global.verbose > 0, "project select");
+            CliError::init(error).print(false, global.verbose > 0, "project select");
             picker::prompt_for_id(&mut prompt)
         }
-        Err(error) => return Err(init_error(error)),
+        Err(error) => return Err(CliError::init(error)),
     };
     let picked = match picked {
         Ok(picked) => picked,
@@ -188,10 +184,9 @@ fn can_type_project(kind: ErrorKind) -> bool {
 /// Sets the project and verifies it. A project that cannot be used is set, too: the cause may be
 /// fixed later.
 pub(crate) async fn set(global: &Global, project: &SetProject) -> Result<(), CliError> {
-    check_project(&project.id).map_err(init_error)?;
+    check_project(&project.id).map_err(CliError::init)?;
     let file = ProjectFile::open(global)?;
-    file.set_project(&project.id)
-        .map_err(|error| CliError::login(&error))?;
+    file.set_project(&project.id)?;
     if !global.json {
         print_set(global, &file, &project.id)?;
     }
@@ -242,8 +237,7 @@ async fn verification_problem(global: &Global, id: &str) -> Option<Warning> {
 }
 
 fn write(global: &Global, file: &ProjectFile, id: &str) -> Result<(), CliError> {
-    file.set_project(id)
-        .map_err(|error| CliError::login(&error))?;
+    file.set_project(id)?;
     if global.json {
         warn_about_variables(global, id);
         let path = path_json(file.path());
@@ -278,9 +272,7 @@ fn warn_about_variables(global: &Global, id: &str) {
 
 pub(crate) fn unset(global: &Global) -> Result<(), CliError> {
     let file = ProjectFile::open(global)?;
-    let removed = file
-        .unset_project()
-        .map_err(|error| CliError::login(&error))?;
+    let removed = file.unset_project()?;
     if global.json {
         let path = path_json(file.path());
         return print_json(&json!({"removed": removed, "path": path}));
@@ -297,7 +289,7 @@ async fn show(global: &Global) -> Result<(), CliError> {
     let project = super::builder(global)
         .find_project()
         .await
-        .map_err(init_error)?;
+        .map_err(CliError::init)?;
     if global.json {
         return print_json(&json!({
             "project": project.id,
@@ -317,7 +309,7 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     if let Some(id) = id {
         builder = builder.project(id);
     }
-    let ee = builder.connect().await.map_err(init_error)?;
+    let ee = builder.connect().await.map_err(CliError::init)?;
     let (project, registration) = (ee.project(), ee.registration());
     if global.json {
         let mut json = json!({

@@ -58,7 +58,7 @@ async fn start(serve: &Serve, global: &Global) -> Result<ee_broker::Broker, CliE
         builder = builder.ledger(path);
     }
     builder = listeners(builder, serve)?;
-    builder.start().await.map_err(|e| CliError::broker(&e))
+    builder.start().await.map_err(CliError::from)
 }
 
 #[cfg(unix)]
@@ -193,7 +193,7 @@ fn forward(
     path: &std::path::Path,
 ) -> Result<ee_broker::Forwarder, CliError> {
     let address = serve.listen.unwrap_or_else(default_address);
-    let forwarder = ee_broker::Forwarder::start(address, path).map_err(|e| CliError::broker(&e))?;
+    let forwarder = ee_broker::Forwarder::start(address, path)?;
     let address = forwarder.address();
     if global.json {
         let host = address.to_string();
@@ -216,12 +216,10 @@ async fn status(global: &Global, serve: &Serve) -> Result<(), CliError> {
     let address = match (&serve.unix, serve.listen, variable) {
         (Some(path), _, _) => BrokerAddress::unix(path),
         (None, Some(address), _) => address.into(),
-        (None, None, Some(host)) => host.parse().map_err(|e| CliError::broker(&e))?,
+        (None, None, Some(host)) => host.parse()?,
         (None, None, None) => default_address().into(),
     };
-    let status = fetch_status(&address)
-        .await
-        .map_err(|e| CliError::broker(&e))?;
+    let status = fetch_status(&address).await?;
     match global.json {
         true => print_json(&status),
         false => print(render_status(&status)),

@@ -4,7 +4,7 @@ use earthengine::{AssetName, EarthEngine, Error, ErrorKind, Remedy, VerifyLevel,
 use serde_json::{Value, json};
 
 use crate::cli::Global;
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{print_status, print_status_json};
 
 /// How many calls are started at once. The client sends fewer, as its limits allow.
@@ -20,9 +20,7 @@ impl<'a> Session<'a> {
     /// Connects without verifying the project: the calls themselves report project errors.
     pub(super) async fn connect(global: &'a Global) -> Result<Self, CliError> {
         let connecting = super::builder(global).verify(VerifyLevel::Skip).connect();
-        let ee = connecting
-            .await
-            .map_err(|error| CliError::new(&error, Phase::Init))?;
+        let ee = connecting.await.map_err(CliError::init)?;
         Ok(Self { global, ee })
     }
 

@@ -12,7 +12,7 @@ use crate::error::CliError;
 pub(super) fn parse_typed(text: &str) -> Result<Value, CliError> {
     if let Some(file) = text.strip_prefix('@') {
         let file = Path::new(file);
-        check_path_flag("--field", file).map_err(|error| CliError::login(&error))?;
+        check_path_flag("--field", file)?;
         let bytes = super::read_input(file)?;
         return match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::String(text)),

@@ -12,8 +12,8 @@ use crate::table::Table;
 
 pub(crate) fn run(global: &Global, arguments: &ListAccounts) -> Result<(), CliError> {
     reject_selection(global, "list, which shows all accounts")?;
-    let accounts = Accounts::open(&Environment::current()).map_err(|e| CliError::login(&e))?;
-    let list = accounts.list().map_err(|error| CliError::login(&error))?;
+    let accounts = Accounts::open(&Environment::current())?;
+    let list = accounts.list()?;
     if global.json {
         return print_json(&Value::Array(list.iter().map(as_json).collect()));
     }

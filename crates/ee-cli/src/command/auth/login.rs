@@ -90,14 +90,12 @@ fn mode(login: &Login) -> Result<Option<LoginMode>, CliError> {
 
 async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Result<(), CliError> {
     let environment = Environment::current();
-    environment
-        .check_certificate_paths()
-        .map_err(|e| CliError::login(&e))?;
-    let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
+    environment.check_certificate_paths()?;
+    let endpoints = environment.endpoints()?;
     let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
     let account = selected_account(global, &environment)?;
-    let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
+    let accounts = Accounts::open(&environment)?;
     let store = accounts.file(account.as_ref());
     let active = accounts.active().ok().flatten();
     let mut flow = LoginFlow::new(environment, http)
@@ -182,13 +180,11 @@ async fn first_step(
     browser: &SystemBrowser,
 ) -> Result<LoginOutcome, CliError> {
     let outcome = flow.run(console, browser).await;
-    let outcome = outcome.map_err(|error| CliError::login(&error))?;
+    let outcome = outcome?;
     if let LoginOutcome::AwaitingCode(pending) = &outcome {
         // Other users can read the arguments of the second step's command, so the verifier is
         // passed on in a file.
-        store
-            .save_code_verifier(&pending.code_verifier)
-            .map_err(|error| CliError::login(&error))?;
+        store.save_code_verifier(&pending.code_verifier)?;
     }
     Ok(outcome)
 }
@@ -201,16 +197,13 @@ async fn second_step(
 ) -> Result<LoginOutcome, CliError> {
     let verifier = match verifier {
         Some(argument) => secret_argument(argument).await,
-        None => store
-            .load_code_verifier()
-            .map_err(|error| CliError::login(&error))?
-            .ok_or_else(no_pending_login)?,
+        None => store.load_code_verifier()?.ok_or_else(no_pending_login)?,
     };
     let code = secret_argument(code).await;
     flow.finish_notebook(&verifier, &code)
         .await
         .map(LoginOutcome::LoggedIn)
-        .map_err(|error| CliError::login(&error))
+        .map_err(CliError::from)
 }
 
 fn no_pending_login() -> CliError {

@@ -27,24 +27,19 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     }
     let environment = Environment::current();
     let name = selected_account(global, &environment)?;
-    let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
+    let accounts = Accounts::open(&environment)?;
     let mut emulator = None;
-    let cache = DiskTokenCache::open(&environment).map_err(|e| CliError::login(&e))?;
+    let cache = DiskTokenCache::open(&environment)?;
     let (revocation, removed) = if logout.revoke {
-        environment
-            .check_certificate_paths()
-            .map_err(|e| CliError::login(&e))?;
-        let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
+        environment.check_certificate_paths()?;
+        let endpoints = environment.endpoints()?;
         emulator = endpoints.emulator_address();
         let http = HttpClient::new(endpoints);
-        let (revocation, removed) = accounts
-            .revoke(name.as_ref(), &http)
-            .await
-            .map_err(|e| CliError::login(&e))?;
+        let (revocation, removed) = accounts.revoke(name.as_ref(), &http).await?;
         (Some(revocation), removed)
     } else {
         let removed = accounts.remove(name.as_ref());
-        (None, removed.map_err(|e| CliError::login(&e))?)
+        (None, removed?)
     };
     crate::project_names::remove();
     // Cached tokens of the login stay valid for up to an hour.

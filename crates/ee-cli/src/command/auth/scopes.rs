@@ -4,13 +4,11 @@ use earthengine::{Error, Scopes};
 use serde_json::json;
 
 use crate::cli::Global;
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{print, print_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
-    let scopes = granted(global)
-        .await
-        .map_err(|error| CliError::new(&error, Phase::Init))?;
+    let scopes = granted(global).await.map_err(CliError::init)?;
     if global.json {
         let list: Vec<_> = scopes.iter().collect();
         return print_json(&json!({ "scopes": list }));

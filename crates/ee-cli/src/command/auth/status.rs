@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::expires_at;
 use crate::cli::Global;
 use crate::command::account::selected_account;
-use crate::error::{CliError, Phase};
+use crate::error::CliError;
 use crate::output::{path_json, print, print_json, strip_unsafe_chars, warn, warnings_as_json};
 use crate::words;
 
@@ -15,7 +15,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let status = crate::command::builder(global)
         .login_status()
         .await
-        .map_err(|error| CliError::new(&error, Phase::Init))?;
+        .map_err(CliError::init)?;
     let account = account(global, &status);
     if global.json {
         return print_json(&as_json(&status, account.as_deref()));

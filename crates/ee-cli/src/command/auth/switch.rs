@@ -15,10 +15,9 @@ const VARIABLE: &str = "EARTHENGINE_ACCOUNT";
 pub(crate) fn run(global: &Global, switch: &Switch) -> Result<(), CliError> {
     reject_selection(global, "switch, which takes the account as its argument")?;
     let environment = Environment::current();
-    let login_error = |error| CliError::login(&error);
-    let name: AccountName = switch.name.parse().map_err(login_error)?;
-    let accounts = Accounts::open(&environment).map_err(login_error)?;
-    let switched = accounts.switch(&name).map_err(login_error)?;
+    let name: AccountName = switch.name.parse()?;
+    let accounts = Accounts::open(&environment)?;
+    let switched = accounts.switch(&name)?;
     let path = accounts.shared_file().path();
     if !global.quiet {
         warn(&switched.warnings);

@@ -7,7 +7,7 @@ use earthengine::{EarthEngine, Error, ErrorKind, ListedProject};
 use super::file::ProjectFile;
 use super::picker::{self, Picked};
 use super::prompt::Prompt;
-use super::{NO_PROJECTS, can_type_project, init_error, pick, prompt_error, write};
+use super::{NO_PROJECTS, can_type_project, pick, prompt_error, write};
 use crate::cli::Global;
 use crate::command::auth::login::console::finish_reading;
 use crate::command::{builder, init};
@@ -57,7 +57,7 @@ pub(crate) fn print_next(file: &LoginFile) -> Result<(), CliError> {
 }
 
 fn report(error: Error) {
-    init_error(error).print(false, false, "auth login");
+    CliError::init(error).print(false, false, "auth login");
 }
 
 fn ready(ee: &EarthEngine) -> String {

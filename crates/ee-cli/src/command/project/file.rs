@@ -22,7 +22,7 @@ impl ProjectFile {
     pub(super) fn open(global: &Global) -> Result<Self, CliError> {
         let environment = Environment::current();
         let account = selected_account(global, &environment)?;
-        let accounts = Accounts::open(&environment).map_err(|error| CliError::login(&error))?;
+        let accounts = Accounts::open(&environment)?;
         Ok(Self {
             file: accounts.file(account.as_ref()),
             accounts,
