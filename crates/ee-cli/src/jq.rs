@@ -92,16 +92,13 @@ fn error_message(exception: Exn<'_, Val>) -> Option<String> {
 }
 
 fn load_reason(error: &LoadError<&str>) -> String {
-    let (expected, rest) = match error {
-        LoadError::Lex(errors) => match errors.last() {
-            Some((expected, rest)) => (expected.as_str(), *rest),
-            None => return String::new(),
-        },
-        LoadError::Parse(errors) => match errors.last() {
-            Some((expected, rest)) => (expected.as_str(), *rest),
-            None => return String::new(),
-        },
+    let last = match error {
+        LoadError::Lex(errors) => errors.last().map(|(what, rest)| (what.as_str(), *rest)),
+        LoadError::Parse(errors) => errors.last().map(|(what, rest)| (what.as_str(), *rest)),
         LoadError::Io(_) => return "modules cannot be loaded".to_owned(),
+    };
+    let Some((expected, rest)) = last else {
+        return String::new();
     };
     match rest.trim() {
         "" => format!("expected {expected} at its end"),

@@ -124,24 +124,33 @@ fn confirm_unlisted<I: BufRead, O: Write>(
     Ok(yes.then_some(Picked::Typed(input)))
 }
 
+fn is_current(project: &ListedProject, current: Option<&str>) -> bool {
+    current.is_some_and(|id| id == project.id || id == project.number)
+}
+
+/// Returns the columns of a project. Nothing in them can control the terminal.
+fn describe(project: &ListedProject, is_current: bool) -> String {
+    let id = strip_unsafe_chars(&project.id);
+    let name = match project.name.as_str() {
+        name if name == project.id => String::new(),
+        name => format!("  {}", strip_unsafe_chars(name)),
+    };
+    let current = if is_current { "  (current)" } else { "" };
+    format!("{id:<30}  {}{name}{current}", state(project))
+}
+
 fn print_list<I: BufRead, O: Write>(
     prompt: &mut Prompt<I, O>,
     shown: &[&ListedProject],
     current: Option<&str>,
 ) -> io::Result<()> {
     for (i, project) in shown.iter().take(MAX_SHOWN).enumerate() {
-        let is_current = current.is_some_and(|id| id == project.id || id == project.number);
-        let name = match project.name.as_str() {
-            name if name == project.id => String::new(),
-            name => format!("  {}", strip_unsafe_chars(name)),
-        };
+        let is_current = is_current(project, current);
         prompt.print(&format!(
-            "{:>3} {} {:<30}  {}{name}{}",
+            "{:>3} {} {}",
             i + 1,
             if is_current { '*' } else { ' ' },
-            strip_unsafe_chars(&project.id),
-            state(project),
-            if is_current { "  (current)" } else { "" },
+            describe(project, is_current),
         ))?;
     }
     match shown.len().checked_sub(MAX_SHOWN) {

@@ -7,7 +7,7 @@ use earthengine::ListedProject;
 use inquire::ui::{Color, RenderConfig, StyleSheet};
 use inquire::{InquireError, Select};
 
-use super::{Picked, matches, state};
+use super::{Picked, describe, is_current, matches};
 use crate::output::strip_unsafe_chars;
 use crate::style::supports_color;
 use crate::terminal_state::SavedTerminal;
@@ -24,7 +24,7 @@ pub(in super::super) enum Choice {
     Other,
 }
 
-/// A line of the menu. Nothing in it can control the terminal.
+/// A line of the menu.
 struct Line<'a> {
     text: String,
     id: String,
@@ -43,20 +43,17 @@ pub(in super::super) fn choose(
     projects: &[ListedProject],
     current: Option<&str>,
 ) -> io::Result<Choice> {
-    let is_current = |project: &ListedProject| {
-        current.is_some_and(|id| id == project.id || id == project.number)
-    };
-    let start = projects.iter().position(is_current).unwrap_or_default();
+    let start = projects.iter().position(|one| is_current(one, current));
     let lines = projects
         .iter()
-        .map(|project| line(project, is_current(project)));
+        .map(|project| line(project, is_current(project, current)));
     let lines = lines.chain([other()]).collect();
     // Restored when it is dropped, also if the prompt fails.
     let _terminal = SavedTerminal::save();
     let picked = Select::new("Project:", lines)
         .with_page_size(PAGE)
         .with_help_message(HELP)
-        .with_starting_cursor(start)
+        .with_starting_cursor(start.unwrap_or_default())
         .with_render_config(colors())
         .with_scorer(&score)
         .with_formatter(&|picked| picked.value.id.clone())
@@ -75,15 +72,9 @@ pub(in super::super) fn choose(
 }
 
 fn line(project: &ListedProject, is_current: bool) -> Line<'_> {
-    let id = strip_unsafe_chars(&project.id);
-    let name = match project.name.as_str() {
-        name if name == project.id => String::new(),
-        name => format!("  {}", strip_unsafe_chars(name)),
-    };
-    let current = if is_current { "  (current)" } else { "" };
     Line {
-        text: format!("{id:<30}  {}{name}{current}", state(project)),
-        id,
+        text: describe(project, is_current),
+        id: strip_unsafe_chars(&project.id),
         project: Some(project),
     }
 }
