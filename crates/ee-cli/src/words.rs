@@ -4,9 +4,12 @@ use earthengine::credentials::CredentialSource;
 use earthengine::token::internal::display_path;
 use earthengine::{ApiState, Credentials, ErrorKind, ListedProject, Registration};
 
+use crate::output::strip_unsafe_chars;
+
 /// Returns a number with its noun: `1 request`, `2 requests`.
-pub(crate) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+pub(crate) fn count(number: impl ToString, noun: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
@@ -47,4 +50,11 @@ pub(crate) fn project_state(project: &ListedProject) -> &'static str {
 pub(crate) fn short_scope(scope: &str) -> &str {
     let short = scope.strip_prefix("https://www.googleapis.com/auth/");
     short.unwrap_or(scope)
+}
+
+/// Shortens a time to seconds.
+pub(crate) fn time(rfc3339: Option<&str>) -> String {
+    let time = strip_unsafe_chars(rfc3339.unwrap_or("-"));
+    let end = time.find(['.', 'Z']).unwrap_or(time.len());
+    time[..end].replacen('T', " ", 1)
 }

@@ -5,7 +5,6 @@ mod pages;
 mod target;
 
 use std::fmt::Display;
-use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
@@ -15,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Api, Global};
 use crate::command::asset::size::human;
+use crate::command::read_input;
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_response, print_status};
 use crate::waiting::Progress;
@@ -225,14 +225,4 @@ fn method_and_path(api: &Api) -> Result<(Method, &str), CliError> {
                 "unsupported method \"{method}\": use GET, POST, PATCH, PUT or DELETE"
             ))
         })
-}
-
-fn read_input(file: &Path) -> Result<Vec<u8>, CliError> {
-    let result = if file == Path::new("-") {
-        let mut body = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut body).map(|_| body)
-    } else {
-        std::fs::read(file)
-    };
-    result.map_err(|e| CliError::io(&format!("cannot read {}", display_path(file)), &e))
 }

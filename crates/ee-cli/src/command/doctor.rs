@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
 use crate::output::{print, print_json, strip_unsafe_chars};
 use crate::style::{Text, supports_color};
+use crate::words::count;
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);
@@ -103,8 +104,7 @@ fn summary(diagnosis: &Diagnosis, color: bool) -> Text {
     match failed.len() {
         0 if diagnosis.is_ok() => text.paint(color, "1;32", "No problems found."),
         0 => text.paint(color, "1;31", "Not every check could run."),
-        1 => text.paint(color, "1;31", "1 check failed"),
-        count => text.paint(color, "1;31", &format!("{count} checks failed")),
+        number => text.paint(color, "1;31", &format!("{} failed", count(number, "check"))),
     }
     if !failed.is_empty() {
         let them = if failed.len() == 1 { "it" } else { "them" };

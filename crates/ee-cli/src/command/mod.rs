@@ -15,9 +15,14 @@ mod session;
 pub(crate) mod task;
 pub(crate) mod upload;
 
+use std::io::Read as _;
+use std::path::Path;
+
+use earthengine::token::internal::display_path;
 use earthengine::{EarthEngine, EarthEngineBuilder, Scopes};
 
 use crate::cli::Global;
+use crate::error::CliError;
 
 /// Creates a builder from the command line's global options.
 fn builder(global: &Global) -> EarthEngineBuilder {
@@ -43,4 +48,16 @@ fn builder(global: &Global) -> EarthEngineBuilder {
         builder = builder.allow_host(host);
     }
     builder
+}
+
+/// Reads a file, or standard input for `-`.
+fn read_input(file: &Path) -> Result<Vec<u8>, CliError> {
+    let result = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    result.map_err(|e| CliError::io(&format!("cannot read {}", display_path(file)), &e))
 }

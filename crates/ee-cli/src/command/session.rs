@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::Global;
 use crate::error::CliError;
 use crate::output::{print_status, print_status_json};
+use crate::words::count;
 
 /// How many calls are started at once. The client sends fewer, as its limits allow.
 pub(super) const MAX_STARTED: usize = 64;
@@ -94,6 +95,19 @@ impl Failures {
         self.all.iter().map(failure_json).collect()
     }
 
+    /// Like [`into_result`](Self::into_result), for failures of `total` calls. `what` is what they
+    /// have in common: `could not be deleted`.
+    pub(super) fn into_result_of(
+        self,
+        as_json: bool,
+        total: usize,
+        noun: &str,
+        what: &str,
+    ) -> Result<(), CliError> {
+        let what = format!("{} of {} {what}", self.len(), count(total, noun));
+        self.into_result(as_json, &what)
+    }
+
     /// Prints the failures and returns one error for all of them, with the code, exit status and
     /// remedy of the first. A failure without others is returned as it is. `what` is the summary:
     /// `2 of 3 assets were not deleted`.
@@ -123,10 +137,4 @@ impl Failures {
 
 fn failure_json((name, error): &(String, CliError)) -> Value {
     json!({"name": name, "code": error.code(), "message": error.message()})
-}
-
-/// Returns a number with its noun: `1 asset`, `2 assets`.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

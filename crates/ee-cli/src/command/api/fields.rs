@@ -6,6 +6,7 @@ use earthengine::credentials::check_path_flag;
 use earthengine::token::internal::display_path;
 use serde_json::{Map, Value};
 
+use crate::command::read_input;
 use crate::error::CliError;
 
 /// Parses the value of a typed field: true, false, null, a number, `@FILE`, or text.
@@ -13,7 +14,7 @@ pub(super) fn parse_typed(text: &str) -> Result<Value, CliError> {
     if let Some(file) = text.strip_prefix('@') {
         let file = Path::new(file);
         check_path_flag("--field", file)?;
-        let bytes = super::read_input(file)?;
+        let bytes = read_input(file)?;
         return match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::String(text)),
             Err(_) => Err(CliError::usage(&format!(

@@ -69,13 +69,9 @@ async fn change(global: &Global, arguments: &ChangeAcl) -> Result<(), CliError> 
 
 impl Session<'_> {
     async fn policy(&self, name: &AssetName) -> Result<IamPolicy, CliError> {
-        match self.ee.assets().get_iam_policy(name.as_str()).await {
-            Ok(policy) => Ok(policy),
-            Err(error) => {
-                let what = format!("read the access control of {name}");
-                Err(self.explain_missing(&what, name, error).await)
-            }
-        }
+        let policy = self.ee.assets().get_iam_policy(name.as_str()).await;
+        let what = format!("read the access control of {name}");
+        self.explained(&what, name, policy).await
     }
 
     async fn set_policy(&self, name: &AssetName, policy: &IamPolicy) -> Result<(), CliError> {

@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use super::tree::{Listing, depth, is_container};
 use crate::cli::Global;
 use crate::cli::asset::Copy;
-use crate::command::session::{Failures, MAX_STARTED, Session, advise, asset_name, count};
+use crate::command::session::{Failures, MAX_STARTED, Session, advise, asset_name};
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::waiting::Progress;
+use crate::words::count;
 
 pub(crate) async fn run(global: &Global, arguments: &Copy) -> Result<(), CliError> {
     let from: AssetName = asset_name(&arguments.from)?;
@@ -113,12 +114,7 @@ async fn copy_tree(
     if global.json {
         print_json(&json!({"copied": copied, "failed": failures.as_json()}))?;
     }
-    let what = format!(
-        "{} of {} could not be copied",
-        failures.len(),
-        count(total, "asset")
-    );
-    failures.into_result(global.json, &what)
+    failures.into_result_of(global.json, total, "asset", "could not be copied")
 }
 
 fn report(

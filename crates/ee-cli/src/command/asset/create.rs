@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::cli::asset::{Create, CreateCommand};
-use crate::command::session::{Failures, Session, count};
+use crate::command::session::{Failures, Session};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status};
 
@@ -44,9 +44,7 @@ pub(crate) async fn run(global: &Global, arguments: &Create) -> Result<(), CliEr
     if global.json && (failures.is_empty() || !results.is_empty()) {
         print_json(&Value::Array(results))?;
     }
-    let total = count(names.len(), "asset");
-    let what = format!("{} of {total} could not be created", failures.len());
-    failures.into_result(global.json, &what)
+    failures.into_result_of(global.json, names.len(), "asset", "could not be created")
 }
 
 impl Session<'_> {

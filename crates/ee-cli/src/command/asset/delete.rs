@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::tree::{Listing, by_name, depth, is_container};
 use crate::cli::Global;
 use crate::cli::asset::Delete;
-use crate::command::session::{Failures, MAX_STARTED, Session, advise, count};
+use crate::command::session::{Failures, MAX_STARTED, Session, advise};
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::style::{Text, write_stderr};
 use crate::waiting::Progress;
+use crate::words::count;
 
 pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliError> {
     let names = arguments.assets.iter().map(|id| super::writable(id));
@@ -94,12 +95,7 @@ pub(crate) async fn run(global: &Global, arguments: &Delete) -> Result<(), CliEr
     if global.json && (failures.is_empty() || total > 1) {
         print_json(&json!({"deleted": deleted, "failed": failures.as_json()}))?;
     }
-    let what = format!(
-        "{} of {} could not be deleted",
-        failures.len(),
-        count(total, "asset")
-    );
-    failures.into_result(global.json, &what)
+    failures.into_result_of(global.json, total, "asset", "could not be deleted")
 }
 
 fn parent(name: &str) -> Option<String> {

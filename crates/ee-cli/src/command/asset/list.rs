@@ -7,11 +7,12 @@ use super::size::human;
 use super::tree::{Listing, Tree, is_folder};
 use crate::cli::Global;
 use crate::cli::asset::List;
-use crate::command::session::{Failures, Session, asset_name, count};
+use crate::command::session::{Failures, Session, asset_name};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status, strip_unsafe_chars};
 use crate::table::Table;
 use crate::waiting::Progress;
+use crate::words::{count, time};
 
 pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliError> {
     let names = arguments.assets.iter().map(|id| asset_name(id));
@@ -125,11 +126,4 @@ fn size(asset: &Asset) -> String {
         .as_deref()
         .and_then(|text| text.parse().ok());
     bytes.map_or_else(|| "-".to_owned(), human)
-}
-
-/// Shortens a time to seconds.
-fn time(rfc3339: Option<&str>) -> String {
-    let time = strip_unsafe_chars(rfc3339.unwrap_or("-"));
-    let end = time.find(['.', 'Z']).unwrap_or(time.len());
-    time[..end].replacen('T', " ", 1)
 }

@@ -16,13 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 impl Session<'_> {
     /// Returns an asset. `what` is what it is needed for: `read`, `copy`.
     pub(super) async fn get(&self, what: &str, name: &AssetName) -> Result<Asset, CliError> {
-        match self.ee.assets().get(name.as_str()).await {
-            Ok(asset) => Ok(asset),
-            Err(error) => {
-                let what = format!("{what} {name}");
-                Err(self.explain_missing(&what, name, error).await)
-            }
-        }
+        let got = self.ee.assets().get(name.as_str()).await;
+        self.explained(&format!("{what} {name}"), name, got).await
     }
 
     /// Returns an asset, or `None` if it does not exist.
@@ -31,6 +26,19 @@ impl Session<'_> {
             Ok(asset) => Ok(Some(asset)),
             Err(error) if error.kind() == rest::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.error(&format!("read {name}"), error)),
+        }
+    }
+
+    /// Returns the result of a call for an asset, with its error explained.
+    pub(super) async fn explained<T>(
+        &self,
+        what: &str,
+        name: &AssetName,
+        result: Result<T, rest::Error>,
+    ) -> Result<T, CliError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.explain_missing(what, name, error).await),
         }
     }
 

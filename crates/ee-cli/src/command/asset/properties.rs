@@ -29,17 +29,13 @@ async fn send(
 ) -> Result<(), CliError> {
     let name = super::writable(id)?;
     let session = Session::connect(global).await?;
-    let updated = match session.ee.assets().update(name.as_str(), update).await {
-        Ok(asset) => asset,
-        Err(error) => {
-            let error = match advice {
-                Some(advice) => advise(error, advice),
-                None => error,
-            };
-            let what = format!("update {name}");
-            return Err(session.explain_missing(&what, &name, error).await);
-        }
-    };
+    let updated = session.ee.assets().update(name.as_str(), update).await;
+    let updated = updated.map_err(|error| match advice {
+        Some(advice) => advise(error, advice),
+        None => error,
+    });
+    let what = format!("update {name}");
+    let updated = session.explained(&what, &name, updated).await?;
     if global.json {
         return print_json(&json!(updated));
     }

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use super::tree::{Listing, by_name, is_container};
 use crate::cli::Global;
 use crate::cli::asset::Du;
-use crate::command::session::{Failures, MAX_STARTED, Session, asset_name, count};
+use crate::command::session::{Failures, MAX_STARTED, Session, asset_name};
 use crate::error::CliError;
 use crate::output::{print, print_json, strip_unsafe_chars};
 use crate::table::Table;
 use crate::waiting::Progress;
+use crate::words::count;
 
 /// The total of an asset and everything in it.
 struct Total {

@@ -179,8 +179,7 @@ async fn first_step(
     console: &Console,
     browser: &SystemBrowser,
 ) -> Result<LoginOutcome, CliError> {
-    let outcome = flow.run(console, browser).await;
-    let outcome = outcome?;
+    let outcome = flow.run(console, browser).await?;
     if let LoginOutcome::AwaitingCode(pending) = &outcome {
         // Other users can read the arguments of the second step's command, so the verifier is
         // passed on in a file.
@@ -200,10 +199,8 @@ async fn second_step(
         None => store.load_code_verifier()?.ok_or_else(no_pending_login)?,
     };
     let code = secret_argument(code).await;
-    flow.finish_notebook(&verifier, &code)
-        .await
-        .map(LoginOutcome::LoggedIn)
-        .map_err(CliError::from)
+    let saved = flow.finish_notebook(&verifier, &code).await?;
+    Ok(LoginOutcome::LoggedIn(saved))
 }
 
 fn no_pending_login() -> CliError {

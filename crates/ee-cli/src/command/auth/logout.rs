@@ -38,8 +38,7 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         let (revocation, removed) = accounts.revoke(name.as_ref(), &http).await?;
         (Some(revocation), removed)
     } else {
-        let removed = accounts.remove(name.as_ref());
-        (None, removed?)
+        (None, accounts.remove(name.as_ref())?)
     };
     crate::project_names::remove();
     // Cached tokens of the login stay valid for up to an hour.

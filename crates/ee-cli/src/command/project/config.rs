@@ -40,9 +40,6 @@ async fn set(session: &Session<'_>, exports: u32) -> Result<(), CliError> {
             "planMaxConcurrentExports": limit.plan_max_concurrent_exports,
         }));
     }
-    let exports = count(
-        limit.max_concurrent_exports.unwrap_or(exports).into(),
-        "export",
-    );
+    let exports = count(limit.max_concurrent_exports.unwrap_or(exports), "export");
     print(format!("{id} runs at most {exports} at the same time\n"))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Selection;
 use crate::cli::Global;
-use crate::command::session::{Failures, MAX_STARTED, Session, count};
+use crate::command::session::{Failures, MAX_STARTED, Session};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status};
 use crate::waiting::Progress;
@@ -22,10 +22,7 @@ const WORDS: &[(&str, &[OperationState])] = &[
 pub(super) async fn run(global: &Global, ids: &[String]) -> Result<(), CliError> {
     let selection = Selection::parse(ids, WORDS)?;
     let session = Session::connect(global).await?;
-    let ids = match selection {
-        Selection::Ids(ids) => ids.to_vec(),
-        Selection::InState(states) => session.tasks_in(states).await?,
-    };
+    let ids = session.selected(selection).await?;
     let is_empty = ids.is_empty();
     let total = ids.len();
     let requests = stream::iter(ids).map(|id| async {
@@ -61,20 +58,16 @@ pub(super) async fn run(global: &Global, ids: &[String]) -> Result<(), CliError>
     if is_empty && !(global.json || global.quiet) {
         print_status("no tasks to cancel");
     }
-    let what = format!(
-        "{} of {} could not be canceled",
-        failures.len(),
-        count(total, "task")
-    );
-    failures.into_result(global.json, &what)
+    failures.into_result_of(global.json, total, "task", "could not be canceled")
 }
 
 impl Session<'_> {
-    /// Returns the IDs of the tasks in these states, newest first.
-    pub(super) async fn tasks_in(
-        &self,
-        states: &[OperationState],
-    ) -> Result<Vec<String>, CliError> {
+    /// Returns the IDs of the selected tasks; those in some states newest first.
+    pub(super) async fn selected(&self, selection: Selection<'_>) -> Result<Vec<String>, CliError> {
+        let states = match selection {
+            Selection::Ids(ids) => return Ok(ids.to_vec()),
+            Selection::InState(states) => states,
+        };
         let mut tasks = self.ee.operations().list().page_size(500).items();
         let progress = Progress::new("listing tasks");
         let mut found = Vec::new();

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::kind;
 use crate::cli::Global;
 use crate::cli::task::ListTasks;
-use crate::command::session::{Failures, MAX_STARTED, Session, count};
+use crate::command::session::{Failures, MAX_STARTED, Session};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status, strip_unsafe_chars};
 use crate::table::Table;
 use crate::waiting::Progress;
+use crate::words::{count, time};
 
 const STATES: [(&str, OperationState); 8] = [
     ("PENDING", OperationState::Pending),
@@ -145,13 +146,6 @@ fn shortened(text: &str) -> String {
         None => text,
         Some(_) => text.chars().take(39).chain(['…']).collect(),
     }
-}
-
-/// Shortens a time to seconds.
-fn time(rfc3339: Option<&str>) -> String {
-    let time = strip_unsafe_chars(rfc3339.unwrap_or("-"));
-    let end = time.find(['.', 'Z']).unwrap_or(time.len());
-    time[..end].replacen('T', " ", 1)
 }
 
 pub(super) async fn info(global: &Global, ids: &[String]) -> Result<(), CliError> {

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::{Selection, UNFINISHED};
 use crate::cli::Global;
 use crate::cli::task::WaitForTasks;
-use crate::command::session::{Failures, Session, count};
+use crate::command::session::{Failures, Session};
 use crate::error::CliError;
 use crate::output::{print, print_json, print_status, strip_unsafe_chars};
 use crate::waiting::Progress;
+use crate::words::count;
 
 /// How often a task is polled, at first and later.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -22,10 +23,7 @@ const POLL_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 pub(super) async fn run(global: &Global, arguments: &WaitForTasks) -> Result<(), CliError> {
     let selection = Selection::parse(&arguments.ids, &[("all", UNFINISHED)])?;
     let session = Session::connect(global).await?;
-    let ids = match selection {
-        Selection::Ids(ids) => ids.to_vec(),
-        Selection::InState(states) => session.tasks_in(states).await?,
-    };
+    let ids = session.selected(selection).await?;
     if ids.is_empty() && !(global.json || global.quiet) {
         print_status("no tasks to wait for");
     }
@@ -84,12 +82,7 @@ impl Session<'_> {
                 failures.push(id, error);
             }
         }
-        let what = format!(
-            "{} of {} did not succeed",
-            failures.len(),
-            count(ids.len(), "task")
-        );
-        failures.into_result(self.global.json, &what)
+        failures.into_result_of(self.global.json, ids.len(), "task", "did not succeed")
     }
 
     async fn wait_for_one(

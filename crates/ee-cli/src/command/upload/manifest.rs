@@ -1,6 +1,5 @@
 //! The manifest of an import: from a file, or from the options of the command line.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use earthengine::Remedy;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::upload::{Import, ImportImage, ImportTable};
 use crate::command::asset::properties::{parse_properties, parse_time};
+use crate::command::read_input;
 use crate::error::CliError;
 
 /// Files of records, which are parts of one source.
@@ -151,15 +151,7 @@ fn set_for_bands(manifest: &mut Value, field: &str, values: Vec<Value>) {
 
 /// Reads a manifest from a file, or from standard input.
 pub(super) fn read(file: &Path) -> Result<Value, CliError> {
-    let result = match file == Path::new("-") {
-        true => {
-            let mut text = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut text).map(|_| text)
-        }
-        false => std::fs::read(file),
-    };
-    let text =
-        result.map_err(|e| CliError::io(&format!("cannot read {}", display_path(file)), &e))?;
+    let text = read_input(file)?;
     let invalid = |why: &str| {
         CliError::usage_with_remedy(
             &format!("the manifest {} {why}", display_path(file)),
