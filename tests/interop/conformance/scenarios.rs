@@ -62,6 +62,16 @@ pub(crate) fn login(m: &Machine) -> String {
     m.user.authorized_user_json()
 }
 
+/// Names a service account key with a field changed.
+fn key_with(m: &mut Machine, field: &str, value: Value) {
+    m.credentials(&with(&key(m), field, value));
+}
+
+/// Names a user's login with a field changed.
+fn login_with(m: &mut Machine, field: &str, value: Value) {
+    m.credentials(&with(&login(m), field, value));
+}
+
 pub(crate) const ADC: &str = ".config/gcloud/application_default_credentials.json";
 const EE_FILE: &str = ".config/earthengine/credentials";
 
@@ -93,13 +103,13 @@ fn service_accounts() -> Vec<Scenario> {
             |m| m.credentials(&key(m)),
         ),
         plain("service account: a key without an id", BOTH, |m| {
-            m.credentials(&with(&key(m), "private_key_id", json!(null)))
+            key_with(m, "private_key_id", Value::Null)
         }),
         plain("service account: a key without a project", BOTH, |m| {
-            m.credentials(&with(&key(m), "project_id", json!(null)))
+            key_with(m, "project_id", Value::Null)
         }),
         plain("service account: a quota project in the key", BOTH, |m| {
-            m.credentials(&with(&key(m), "quota_project_id", json!("quota-project")))
+            key_with(m, "quota_project_id", json!("quota-project"))
         }),
         plain(
             "service account: a quota project in the environment",
@@ -110,14 +120,14 @@ fn service_accounts() -> Vec<Scenario> {
             },
         ),
         plain("service account: an older token endpoint", BOTH, |m| {
-            m.credentials(&with(
-                &key(m),
+            key_with(
+                m,
                 "token_uri",
                 json!("https://accounts.google.com/o/oauth2/token"),
-            ))
+            )
         }),
         plain("service account: unknown fields", BOTH, |m| {
-            m.credentials(&with(&key(m), "comment", json!({"a": [1]})))
+            key_with(m, "comment", json!({"a": [1]}))
         }),
         plain("service account: a project in the environment", BOTH, |m| {
             m.credentials(&key(m));
@@ -132,27 +142,27 @@ fn service_accounts() -> Vec<Scenario> {
             m.credentials(&with(&key(m), "private_key", json!(pem)));
         }),
         plain("service account: no e-mail address", BOTH, |m| {
-            m.credentials(&with(&key(m), "client_email", json!(null)))
+            key_with(m, "client_email", Value::Null)
         }),
         plain("service account: no key", BOTH, |m| {
-            m.credentials(&with(&key(m), "private_key", json!(null)))
+            key_with(m, "private_key", Value::Null)
         }),
         plain("service account: a broken key", BOTH, |m| {
-            m.credentials(&with(
-                &key(m),
+            key_with(
+                m,
                 "private_key",
                 json!("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-            ))
+            )
         }),
         plain("service account: no token endpoint", BOTH, |m| {
-            m.credentials(&with(&key(m), "token_uri", json!(null)))
+            key_with(m, "token_uri", Value::Null)
         }),
         plain("service account: an account that is gone", BOTH, |m| {
-            m.credentials(&with(
-                &key(m),
+            key_with(
+                m,
                 "client_email",
                 json!("gone@ee-demo-project.iam.gserviceaccount.com"),
-            ))
+            )
         }),
     ]
 }
@@ -187,31 +197,25 @@ fn users() -> Vec<Scenario> {
         plain(
             "authorized user: a token endpoint that it does not choose",
             NONE,
-            |m| {
-                m.credentials(&with(
-                    &login(m),
-                    "token_uri",
-                    json!("https://evil.example/token"),
-                ))
-            },
+            |m| login_with(m, "token_uri", json!("https://evil.example/token")),
         ),
         plain("authorized user: a proof of re-authentication", NONE, |m| {
-            m.credentials(&with(&login(m), "rapt_token", json!("rapt")))
+            login_with(m, "rapt_token", json!("rapt"))
         }),
         plain("authorized user: no refresh token", NONE, |m| {
-            m.credentials(&with(&login(m), "refresh_token", json!(null)))
+            login_with(m, "refresh_token", Value::Null)
         }),
         plain("authorized user: no client id", NONE, |m| {
-            m.credentials(&with(&login(m), "client_id", json!(null)))
+            login_with(m, "client_id", Value::Null)
         }),
         plain("authorized user: no client secret", NONE, |m| {
-            m.credentials(&with(&login(m), "client_secret", json!(null)))
+            login_with(m, "client_secret", Value::Null)
         }),
         plain("authorized user: a wrong client secret", NONE, |m| {
-            m.credentials(&with(&login(m), "client_secret", json!("wrong")))
+            login_with(m, "client_secret", json!("wrong"))
         }),
         plain("authorized user: a made-up refresh token", NONE, |m| {
-            m.credentials(&with(&login(m), "refresh_token", json!("1//made-up")))
+            login_with(m, "refresh_token", json!("1//made-up"))
         }),
     ]
 }
@@ -296,25 +300,17 @@ fn searches() -> Vec<Scenario> {
 }
 
 fn earth_engine_files() -> Vec<Scenario> {
+    let plain = |name, machine| plain(name, Reference::EarthEngine, machine);
     vec![
-        plain(
-            "earth engine file: as the Python client writes it",
-            Reference::EarthEngine,
-            |m| {
-                m.file(EE_FILE, &m.user.earthengine_file_json(None));
-            },
-        ),
-        plain(
-            "earth engine file: before the variable",
-            Reference::EarthEngine,
-            |m| {
-                m.file(EE_FILE, &m.user.earthengine_file_json(None));
-                m.credentials(&key(m));
-            },
-        ),
+        plain("earth engine file: as the Python client writes it", |m| {
+            m.file(EE_FILE, &m.user.earthengine_file_json(None));
+        }),
+        plain("earth engine file: before the variable", |m| {
+            m.file(EE_FILE, &m.user.earthengine_file_json(None));
+            m.credentials(&key(m));
+        }),
         plain(
             "earth engine file: only a project, then gcloud's file",
-            Reference::EarthEngine,
             |m| {
                 m.file(EE_FILE, r#"{"project": "my-project"}"#);
                 m.file(ADC, &login(m));
@@ -322,37 +318,24 @@ fn earth_engine_files() -> Vec<Scenario> {
         ),
         plain(
             "earth engine file: only a project, then the variable",
-            Reference::EarthEngine,
             |m| {
                 m.file(EE_FILE, r#"{"project": "my-project"}"#);
                 m.credentials(&login(m));
             },
         ),
-        plain(
-            "earth engine file: none, then gcloud's file",
-            Reference::EarthEngine,
-            |m| {
-                m.file(ADC, &login(m));
-            },
-        ),
-        plain(
-            "earth engine file: a client of one's own",
-            Reference::EarthEngine,
-            |m| {
-                let login: Value = serde_json::from_str(&login(m)).unwrap();
-                let own = json!({
-                    "refresh_token": login["refresh_token"], "client_id": login["client_id"],
-                    "client_secret": login["client_secret"], "scopes": [CLOUD],
-                });
-                m.file(EE_FILE, &own.to_string());
-            },
-        ),
-        plain(
-            "earth engine file: a made-up refresh token",
-            Reference::EarthEngine,
-            |m| {
-                m.file(EE_FILE, r#"{"refresh_token": "1//made-up"}"#);
-            },
-        ),
+        plain("earth engine file: none, then gcloud's file", |m| {
+            m.file(ADC, &login(m));
+        }),
+        plain("earth engine file: a client of one's own", |m| {
+            let login: Value = serde_json::from_str(&login(m)).unwrap();
+            let own = json!({
+                "refresh_token": login["refresh_token"], "client_id": login["client_id"],
+                "client_secret": login["client_secret"], "scopes": [CLOUD],
+            });
+            m.file(EE_FILE, &own.to_string());
+        }),
+        plain("earth engine file: a made-up refresh token", |m| {
+            m.file(EE_FILE, r#"{"refresh_token": "1//made-up"}"#);
+        }),
     ]
 }
