@@ -159,6 +159,16 @@ async fn computations(client: &Client) {
     assert_eq!(images.items().all().await.unwrap().len(), 1);
 }
 
+/// Downloads the file that a request creates, without and with a location.
+macro_rules! download_each {
+    ($request:expr) => {
+        for request in [$request(), $request().location("us")] {
+            let file = request.create().await.unwrap();
+            file.download().bytes().await.unwrap();
+        }
+    };
+}
+
 async fn maps_and_files(client: &Client) {
     let one = constant(1);
     let map = || {
@@ -205,46 +215,10 @@ async fn maps_and_files(client: &Client) {
     for map in [map(), map().location("us")] {
         tile(map.create().await.unwrap()).await;
     }
-    for thumbnail in [thumbnail(), thumbnail().location("us")] {
-        thumbnail
-            .create()
-            .await
-            .unwrap()
-            .download()
-            .bytes()
-            .await
-            .unwrap();
-    }
-    for filmstrip in [filmstrip(), filmstrip().location("us")] {
-        filmstrip
-            .create()
-            .await
-            .unwrap()
-            .download()
-            .bytes()
-            .await
-            .unwrap();
-    }
-    for video in [video(), video().location("us")] {
-        video
-            .create()
-            .await
-            .unwrap()
-            .download()
-            .bytes()
-            .await
-            .unwrap();
-    }
-    for table in [table(), table().location("us")] {
-        table
-            .create()
-            .await
-            .unwrap()
-            .download()
-            .bytes()
-            .await
-            .unwrap();
-    }
+    download_each!(thumbnail);
+    download_each!(filmstrip);
+    download_each!(video);
+    download_each!(table);
     let view = || client.feature_view(&named("table")).visualization(&one);
     tile(view().create().await.unwrap()).await;
     tile(view().create_in_feature_views().await.unwrap()).await;

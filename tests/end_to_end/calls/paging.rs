@@ -1,7 +1,7 @@
 //! Paged lists: complete, interrupted, resumed.
 
 use earthengine::PageCursor;
-use earthengine::rest::{Client, ErrorKind, ItemStream};
+use earthengine::rest::{Client, ErrorKind, ItemStream, Pages};
 use ee_emulator::{Emulator, Fault};
 use serde_json::{Value, json};
 
@@ -12,9 +12,13 @@ fn features(count: usize) -> Value {
     constant((0..count).map(feature).collect::<Vec<Value>>())
 }
 
-fn items(client: &Client, count: usize) -> ItemStream<Value> {
+fn pages(client: &Client, count: usize) -> Pages<Value> {
     let listing = client.compute_features(&features(count)).unwrap();
-    listing.page_size(3).items()
+    listing.page_size(3).pages()
+}
+
+fn items(client: &Client, count: usize) -> ItemStream<Value> {
+    pages(client, count).items()
 }
 
 fn numbers(features: &[Value]) -> Vec<u64> {
@@ -38,11 +42,7 @@ async fn items_arrive_in_order_across_pages() {
     assert_eq!(numbers(&all), (0..8).collect::<Vec<_>>());
     assert_eq!(pages_asked(&emulator), 3);
     assert!(items(&client, 0).all().await.unwrap().is_empty());
-    let mut pages = client
-        .compute_features::<Value>(&features(4))
-        .unwrap()
-        .page_size(3)
-        .pages();
+    let mut pages = pages(&client, 4);
     assert_eq!(pages.next_page().await.unwrap().unwrap().items.len(), 3);
     assert_eq!(
         pages.next_page().await.unwrap().unwrap().next_page_token,
@@ -96,11 +96,7 @@ async fn failed_list_resumes_at_its_position() {
     // Possibly in another process.
     let kept = serde_json::to_string(first.position().unwrap()).unwrap();
     let at: PageCursor = serde_json::from_str(&kept).unwrap();
-    let pages = client
-        .compute_features::<Value>(&features(8))
-        .unwrap()
-        .page_size(3)
-        .pages();
+    let pages = pages(&client, 8);
     seen.extend(pages.resume(at).items().all().await.unwrap());
     assert_eq!(numbers(&seen), (0..8).collect::<Vec<_>>());
 }
@@ -116,11 +112,7 @@ async fn list_resumes_from_every_cursor() {
             seen.push(first.next().await.unwrap().unwrap());
         }
         if let Some(at) = first.position().cloned() {
-            let pages = client
-                .compute_features::<Value>(&features(8))
-                .unwrap()
-                .page_size(3)
-                .pages();
+            let pages = pages(&client, 8);
             seen.extend(pages.resume(at).items().all().await.unwrap());
         }
         assert_eq!(
