@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use earthengine::token::{Endpoint, Grant, HttpClient, SecretString, TokenEndpoint};
+use earthengine::credentials::CredentialOptions;
+use earthengine::token::HttpClient;
+use earthengine::{Credentials, Endpoint};
 use ee_test_support::subprocess;
 use rustls::crypto::CryptoProvider;
 
@@ -64,18 +66,8 @@ async fn fetch_token() {
         .with_root_certificates(&google.authority.pem())
         .unwrap();
     let jane = google.emulator.create_user("jane@example.com");
-    let login: serde_json::Value = serde_json::from_str(&jane.authorized_user_json()).unwrap();
-    let secret = |name: &str| SecretString::from(login[name].as_str().unwrap());
-    let grant = Grant::RefreshToken {
-        client_id: login["client_id"].as_str(),
-        client_secret: Some(&secret("client_secret")),
-        refresh_token: &secret("refresh_token"),
-        rapt: None,
-        scopes: None,
-    };
-    TokenEndpoint::google(http)
-        .exchange(&grant, None)
-        .await
-        .unwrap();
+    let options = CredentialOptions::new(http);
+    let credentials = Credentials::from_json(&jane.authorized_user_json(), &options).unwrap();
+    credentials.token().await.unwrap();
     assert_eq!(google.server(Host::Token).requests(), 1);
 }
