@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::process::{Outcome, build_eectl, cargo, print_status, root, run, target};
+use crate::process::{Outcome, build_eectl, cargo, print_status, root, run, target_dir};
 
 /// All benchmarks, in the order of the table.
 const NAMES: [&str; 25] = [
@@ -77,7 +77,7 @@ struct Peers {
 
 impl Peers {
     fn new(smoke: bool) -> Outcome<Self> {
-        let target = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
+        let target = target_dir("peers")?;
         Ok(Self {
             manifest: root().join("tests/benchmarks/Cargo.toml"),
             target,

@@ -9,7 +9,7 @@ use earthengine::{EarthEngine, EarthEngineBuilder, Endpoints, Environment, Error
 use ee_emulator::{Emulator, Project};
 use serde_json::json;
 
-use crate::process::{Outcome, build_eectl, output, root, target};
+use crate::process::{Outcome, at, build_eectl, output, remove_dir, root, target_dir};
 use crate::test::installed_python;
 
 const PROJECT: &str = "ee-demo-project";
@@ -236,23 +236,19 @@ fn render_error(error: Error) -> String {
 
 /// Creates an empty home directory in the target directory.
 fn fresh_home() -> Outcome<PathBuf> {
-    let home = std::path::absolute(target().join("demo")).map_err(|e| e.to_string())?;
-    if home.exists() {
-        fs::remove_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
-    }
-    fs::create_dir_all(home.join(".config/earthengine"))
-        .map_err(|e| format!("{}: {e}", home.display()))?;
+    let home = target_dir("demo")?;
+    remove_dir(&home)?;
+    fs::create_dir_all(home.join(".config/earthengine")).map_err(at(&home))?;
     Ok(home)
 }
 
 /// Writes a file that only its owner can read.
 pub(crate) fn write(path: &Path, text: &str) -> Outcome {
-    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    fs::write(path, text).map_err(at(path))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(at(path))?;
     }
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, is_installed, output, print_status, root, run, target};
+use crate::process::{
+    Outcome, absolute, at, cargo, host, is_installed, output, print_status, remove_dir, root, run,
+    target, target_dir,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -37,12 +40,10 @@ const INCLUDED_FILES: [&str; 4] = [
 pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let triple = arguments.target.clone().map_or_else(host, Ok)?;
     let eectl = build(&arguments.profile, arguments.target.as_deref())?;
-    let dist = std::path::absolute(target().join("dist")).map_err(|e| e.to_string())?;
+    let dist = target_dir("dist")?;
     let name = archive_name(env!("CARGO_PKG_VERSION"), &triple);
     let dir = dist.join(&name);
-    if dir.exists() {
-        fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    }
+    remove_dir(&dir)?;
     copy(&eectl, &dir)?;
     for file in INCLUDED_FILES {
         copy(&root().join(file), &dir)?;
@@ -54,7 +55,7 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
         let script = output(Command::new(&eectl).args(["completions", shell]))?;
         let path = dir.join("completions").join(file);
         create_parent_dir(&path)?;
-        fs::write(&path, script).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::write(&path, script).map_err(at(&path))?;
     }
     let archive = format!("{name}.tar.gz");
     run(Command::new("tar")
@@ -62,7 +63,7 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
         .args(["-czf", &archive, &name]))?;
     let sum = checksum(&dist, &archive)?;
     let path = dist.join(format!("{archive}.sha256"));
-    fs::write(&path, sum).map_err(|e| format!("{}: {e}", path.display()))?;
+    fs::write(&path, sum).map_err(at(&path))?;
     print_status(&format!("wrote {}", dist.join(archive).display()));
     check_glibc(minimal_glibc(&eectl)?)
 }
@@ -121,7 +122,7 @@ fn build(profile: &str, triple: Option<&str>) -> Outcome<PathBuf> {
         other => other,
     };
     let program = format!("eectl{}", std::env::consts::EXE_SUFFIX);
-    std::path::absolute(built.join(dir).join(program)).map_err(|e| e.to_string())
+    absolute(&built.join(dir).join(program))
 }
 
 /// Returns the oldest version of glibc that has every symbol of a program, or `None` if the program
@@ -153,26 +154,15 @@ fn text(version: &[u32]) -> String {
     parts.join(".")
 }
 
-/// Returns the host triple, such as `x86_64-unknown-linux-gnu`.
-fn host() -> Outcome<String> {
-    let version = output(Command::new("rustc").arg("-vV"))?;
-    String::from_utf8_lossy(&version)
-        .lines()
-        .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
-        .ok_or_else(|| "`rustc -vV` printed no host triple".into())
-}
-
 fn copy(file: &Path, dir: &Path) -> Outcome {
     let to = dir.join(file.file_name().unwrap_or_default());
     create_parent_dir(&to)?;
-    fs::copy(file, to)
-        .map(drop)
-        .map_err(|e| format!("{}: {e}", file.display()))
+    fs::copy(file, to).map(drop).map_err(at(file))
 }
 
 fn create_parent_dir(path: &Path) -> Outcome {
     let dir = path.parent().unwrap_or(path);
-    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))
+    fs::create_dir_all(dir).map_err(at(dir))
 }
 
 /// Returns the checksum in the format of `sha256sum --check`.

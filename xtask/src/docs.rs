@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, is_installed, print_status, root, run, target};
+use crate::process::{Outcome, at, cargo, is_installed, print_status, root, run, target_dir};
 
 pub(crate) fn build() -> Outcome {
     check()?;
@@ -15,7 +15,7 @@ pub(crate) fn build() -> Outcome {
         );
         return Ok(());
     }
-    let dir = std::path::absolute(target().join("book")).map_err(|e| e.to_string())?;
+    let dir = target_dir("book")?;
     run(Command::new("mdbook")
         .arg("build")
         .arg(root().join("docs"))
@@ -63,7 +63,7 @@ fn broken_links() -> Outcome<Vec<String>> {
 }
 
 fn collect(dir: &Path, pages: &mut Vec<PathBuf>) -> Outcome {
-    let io_error = |e: std::io::Error| format!("{}: {e}", dir.display());
+    let io_error = at(dir);
     for entry in fs::read_dir(dir).map_err(io_error)? {
         let path = entry.map_err(io_error)?.path();
         if path.is_dir() {
@@ -76,7 +76,7 @@ fn collect(dir: &Path, pages: &mut Vec<PathBuf>) -> Outcome {
 }
 
 fn read(path: &Path) -> Outcome<String> {
-    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+    fs::read_to_string(path).map_err(at(path))
 }
 
 /// Returns the lines of a page outside code blocks.

@@ -13,7 +13,7 @@ use std::thread;
 use clap::value_parser;
 use ee_emulator::RsaKey;
 
-use crate::process::{Outcome, cargo, output, root, run, target};
+use crate::process::{Outcome, at, cargo, host, root, run, target_dir};
 
 /// Coverage instrumentation for libFuzzer (<https://llvm.org/docs/LibFuzzer.html>), and the `cfg`
 /// that exposes the crates' parsers.
@@ -75,7 +75,7 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
 /// Returns the targets with these names, or all targets.
 fn chosen(names: &[String]) -> Outcome<Vec<Target>> {
     let dir = workspace().join("fuzz_targets");
-    let unreadable = |error| format!("{}: {error}", dir.display());
+    let unreadable = at(&dir);
     let mut all = Vec::new();
     for entry in fs::read_dir(&dir).map_err(unreadable)? {
         let source = entry.map_err(unreadable)?.path();
@@ -102,8 +102,7 @@ fn chosen(names: &[String]) -> Outcome<Vec<Target>> {
 #[allow(clippy::print_stdout)]
 fn list(targets: &[Target]) -> Outcome {
     for target in targets {
-        let text = fs::read_to_string(&target.source)
-            .map_err(|error| format!("{}: {error}", target.source.display()))?;
+        let text = fs::read_to_string(&target.source).map_err(at(&target.source))?;
         let about: Vec<_> = text.lines().map_while(|l| l.strip_prefix("//! ")).collect();
         println!("{:18} {}", target.name, about.join(" "));
     }
@@ -116,7 +115,7 @@ fn workspace() -> PathBuf {
 
 /// Returns the directory for builds and findings.
 pub(crate) fn dir() -> Outcome<PathBuf> {
-    std::path::absolute(target().join("fuzz")).map_err(|error| error.to_string())
+    target_dir("fuzz")
 }
 
 /// Builds the targets and returns the directory of the programs.
@@ -147,24 +146,13 @@ fn write_key(path: &Path) -> Outcome {
     if path.exists() {
         return Ok(());
     }
-    fs::write(path, RsaKey::shared().pkcs8_pem()).map_err(|e| format!("{}: {e}", path.display()))
-}
-
-/// Returns the host triple.
-fn host() -> Outcome<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = output(Command::new(rustc).arg("-vV"))?;
-    String::from_utf8_lossy(&version)
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .map(str::to_owned)
-        .ok_or_else(|| "`rustc -vV` printed no host triple".into())
+    fs::write(path, RsaKey::shared().pkcs8_pem()).map_err(at(path))
 }
 
 /// Creates a directory for a target.
-fn target_dir(target: &Target, what: &str) -> Outcome<PathBuf> {
+fn dir_of(target: &Target, what: &str) -> Outcome<PathBuf> {
     let path = dir()?.join(what).join(&target.name);
-    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    fs::create_dir_all(&path).map_err(at(&path))?;
     Ok(path)
 }
 
@@ -173,7 +161,7 @@ fn program(programs: &Path, target: &Target) -> Outcome<Command> {
     let mut command = Command::new(programs.join(&target.name));
     command
         .env("EE_FUZZ_RSA_KEY", key_of(&dir()?))
-        .env("EE_FUZZ_DIR", target_dir(target, "files")?);
+        .env("EE_FUZZ_DIR", dir_of(target, "files")?);
     Ok(command)
 }
 
@@ -218,11 +206,11 @@ struct Run {
 
 impl Run {
     fn of(target: &Target, programs: &Path, seconds: u64) -> Outcome<Self> {
-        let corpus = target_dir(target, "corpus")?;
-        let crashes = target_dir(target, "crashes")?;
-        let logs = target_dir(target, "logs")?;
+        let corpus = dir_of(target, "corpus")?;
+        let crashes = dir_of(target, "crashes")?;
+        let logs = dir_of(target, "logs")?;
         let log_file = logs.join("last.log");
-        let unwritten = |error| format!("{}: {error}", log_file.display());
+        let unwritten = at(&log_file);
         let log = File::create(&log_file).map_err(unwritten)?;
         let mut command = program(programs, target)?;
         command

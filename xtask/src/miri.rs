@@ -3,7 +3,7 @@
 //! Miri is about a thousand times slower than native code, so slow tests are excluded, as are those
 //! that sign (ring is assembly), open a socket or start a program.
 
-use crate::process::{Outcome, cargo_with_toolchain, output, run, target};
+use crate::process::{Outcome, cargo_with_toolchain, output, run, target_dir};
 
 const TOOLCHAIN: &str = "nightly";
 /// The number of generated inputs per property. A few take as long as thousands outside of Miri.
@@ -106,7 +106,7 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     output(cargo_with_toolchain(TOOLCHAIN).args(["miri", "--version"])).map_err(|error| {
         format!("{error}\ninstall Miri with: rustup toolchain install {TOOLCHAIN} --component miri,rust-src")
     })?;
-    let dir = std::path::absolute(target().join("miri")).map_err(|e| e.to_string())?;
+    let dir = target_dir("miri")?;
     for part in &PARTS {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|name| name == part.package) {
             continue;

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::process::{
-    Outcome, cargo, cargo_with_toolchain, is_installed, output, print_status, root, run, target,
+    Outcome, at, cargo, cargo_with_toolchain, is_installed, output, print_status, remove_dir, root,
+    run, target_dir,
 };
 
 /// The published crates, each after its dependencies and dev-dependencies.
@@ -28,7 +29,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FILES: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 pub(crate) fn check() -> Outcome {
-    let dir = std::path::absolute(target().join("packages")).map_err(|e| e.to_string())?;
+    let dir = target_dir("packages")?;
     let published = dir.join("published");
     empty(&published)?;
     // A lock file cannot be generated, because the crates are not in the registry yet.
@@ -47,15 +48,13 @@ pub(crate) fn check() -> Outcome {
         unpack(&dir, &published, name)?;
     }
     let manifest = published.join("Cargo.toml");
-    fs::write(&manifest, workspace()).map_err(|e| format!("{}: {e}", manifest.display()))?;
+    fs::write(&manifest, workspace()).map_err(at(&manifest))?;
     oldest_dependencies(&dir, &published)
 }
 
 fn empty(dir: &Path) -> Outcome {
-    if dir.exists() {
-        fs::remove_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    }
-    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))
+    remove_dir(dir)?;
+    fs::create_dir_all(dir).map_err(at(dir))
 }
 
 fn unpack(dir: &Path, published: &Path, name: &str) -> Outcome {
@@ -115,7 +114,7 @@ pub(crate) fn check_with_oldest_rust(rust: &str) -> Outcome {
         ));
         return Ok(());
     };
-    let dir = std::path::absolute(target().join("oldest-rust")).map_err(|e| e.to_string())?;
+    let dir = target_dir("oldest-rust")?;
     run(cargo_with_toolchain(&toolchain)
         .args(["check", "--workspace", "--all-features", "--locked"])
         .env("CARGO_TARGET_DIR", dir))

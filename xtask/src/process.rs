@@ -1,7 +1,8 @@
-//! Running other programs.
+//! Running other programs, and the directories of their files.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 /// The result of a task, with an error message.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -21,6 +22,38 @@ pub(crate) fn root() -> PathBuf {
 /// Returns the target directory.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Returns the absolute path of a directory in the target directory.
+pub(crate) fn target_dir(name: &str) -> Outcome<PathBuf> {
+    absolute(&target().join(name))
+}
+
+pub(crate) fn absolute(path: &Path) -> Outcome<PathBuf> {
+    std::path::absolute(path).map_err(at(path))
+}
+
+/// Returns the message of an error about this path.
+pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> String + Copy {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// Removes a directory with everything in it, if it exists.
+pub(crate) fn remove_dir(path: &Path) -> Outcome {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the host triple, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host() -> Outcome<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = output(Command::new(rustc).arg("-vV"))?;
+    String::from_utf8_lossy(&version)
+        .lines()
+        .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
+        .ok_or_else(|| "`rustc -vV` printed no host triple".into())
 }
 
 /// Creates a `cargo` command in the workspace root.
@@ -52,7 +85,7 @@ pub(crate) fn build_eectl(quickly: bool) -> Outcome<PathBuf> {
     };
     run(cargo(&arguments).args(["--bin", "eectl"]))?;
     let name = format!("eectl{}", std::env::consts::EXE_SUFFIX);
-    std::path::absolute(target().join(profile).join(name)).map_err(|e| e.to_string())
+    absolute(&target().join(profile).join(name))
 }
 
 /// Runs a command and waits for it.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Outcome, is_installed, run};
+use crate::process::{Outcome, absolute, at, is_installed, run};
 
 /// What [`environment`] and [`create`] need.
 pub(crate) const NEEDED: &str =
@@ -48,7 +48,7 @@ pub(crate) fn create(dir: &Path) -> Outcome<PathBuf> {
 pub(crate) fn program(dir: &Path, name: &str) -> Outcome<PathBuf> {
     let subdirectory = if cfg!(windows) { "Scripts" } else { "bin" };
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    std::path::absolute(dir.join(subdirectory).join(name)).map_err(|e| e.to_string())
+    absolute(&dir.join(subdirectory).join(name))
 }
 
 /// Returns whether a directory was set up from this version of the requirements.
@@ -63,5 +63,5 @@ pub(crate) fn is_current(dir: &Path, requirements: &Path) -> bool {
 pub(crate) fn mark_installed(dir: &Path, requirements: &Path) -> Outcome {
     fs::copy(requirements, dir.join("installed"))
         .map(drop)
-        .map_err(|e| format!("{}: {e}", dir.display()))
+        .map_err(at(dir))
 }

@@ -8,7 +8,7 @@ use std::fs;
 
 use serde::Deserialize;
 
-use crate::process::{Outcome, cargo, is_installed, output, print_status, root, run};
+use crate::process::{Outcome, at, cargo, is_installed, output, print_status, root, run};
 
 /// The relevant part of `deny.toml`.
 #[derive(Deserialize)]
@@ -94,7 +94,7 @@ struct DependencyKind {
 
 pub(crate) fn check() -> Outcome {
     let path = root().join("deny.toml");
-    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = fs::read_to_string(&path).map_err(at(&path))?;
     let policy: Policy = basic_toml::from_str(&text).map_err(|e| format!("deny.toml: {e}"))?;
     let metadata = output(&mut cargo(&[
         "metadata",

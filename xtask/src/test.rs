@@ -6,7 +6,9 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::process::{Outcome, cargo, is_installed, print_status, root, run, target};
+use crate::process::{
+    Outcome, absolute, at, cargo, is_installed, print_status, root, run, target, target_dir,
+};
 use crate::python::{self, is_current, mark_installed};
 
 #[derive(clap::Args)]
@@ -72,7 +74,7 @@ fn two_providers() -> Outcome {
         return Err(missing(Part::TwoProviders, "a C compiler"));
     }
     let manifest = root().join("tests/benchmarks/Cargo.toml");
-    let dir = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
+    let dir = target_dir("peers")?;
     let mut test = cargo(&["test", "--package", "two-providers", "--manifest-path"]);
     run(test.arg(manifest).env("CARGO_TARGET_DIR", dir))
 }
@@ -145,7 +147,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
     let requirements = root().join(list).join("package-lock.json");
     let dir = target().join(part.name()).join("node");
-    let modules = std::path::absolute(dir.join("node_modules")).map_err(|e| e.to_string())?;
+    let modules = absolute(&dir.join("node_modules"))?;
     if is_current(&dir, &requirements) {
         return Ok(modules);
     }
@@ -153,10 +155,10 @@ fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
     if !is_installed("node") || !is_installed(npm) {
         return Err(missing(part, "Node.js 18 or newer, with npm"));
     }
-    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    fs::create_dir_all(&dir).map_err(at(&dir))?;
     for name in ["package.json", "package-lock.json"] {
         let from = requirements.with_file_name(name);
-        fs::copy(&from, dir.join(name)).map_err(|e| format!("{}: {e}", from.display()))?;
+        fs::copy(&from, dir.join(name)).map_err(at(&from))?;
     }
     // Installs exactly what the lock file lists, and verifies the hashes.
     run(Command::new(npm)

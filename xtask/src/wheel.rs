@@ -6,7 +6,7 @@ use std::process::Command;
 
 use ee_emulator::Emulator;
 
-use crate::process::{Outcome, output, print_status, root, run, target};
+use crate::process::{Outcome, at, output, print_status, remove_dir, root, run, target_dir};
 use crate::python;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -23,15 +23,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn build(arguments: &Arguments) -> Outcome {
-    let dir = std::path::absolute(target().join("wheel")).map_err(|e| e.to_string())?;
+    let dir = target_dir("wheel")?;
     let requirements = root().join("packaging/requirements.txt");
     let python = python::environment(&dir.join("maturin"), &requirements)
         .map_err(|error| format!("{error}\nthe wheel requires {}", python::NEEDED))?;
     // An own directory, so that no wheel of an earlier version is found.
     let out = dir.join("out");
-    if out.exists() {
-        fs::remove_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
-    }
+    remove_dir(&out)?;
     run(Command::new(&python)
         .args(["-m", "maturin", "build", "--profile", &arguments.profile])
         .arg("--manifest-path")
@@ -45,15 +43,15 @@ pub(crate) fn build(arguments: &Arguments) -> Outcome {
         check(&wheel, &dir)?;
     }
     let dist = dir.with_file_name("dist");
-    fs::create_dir_all(&dist).map_err(|e| format!("{}: {e}", dist.display()))?;
+    fs::create_dir_all(&dist).map_err(at(&dist))?;
     let to = dist.join(wheel.file_name().unwrap_or_default());
-    fs::copy(&wheel, &to).map_err(|e| format!("{}: {e}", to.display()))?;
+    fs::copy(&wheel, &to).map_err(at(&to))?;
     print_status(&format!("wrote {}", to.display()));
     Ok(())
 }
 
 fn only_file(dir: &Path) -> Outcome<PathBuf> {
-    let io_error = |e: std::io::Error| format!("{}: {e}", dir.display());
+    let io_error = at(dir);
     let files: Result<Vec<_>, _> = fs::read_dir(dir).map_err(io_error)?.collect();
     match files.map_err(io_error)?.as_slice() {
         [file] => Ok(file.path()),
@@ -82,7 +80,7 @@ fn check(wheel: &Path, dir: &Path) -> Outcome {
     let email = format!("wheel@{PROJECT}.iam.gserviceaccount.com");
     let key = emulator.create_service_account(&email, PROJECT).json_key();
     let home = environment.join("home");
-    fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
+    fs::create_dir_all(&home).map_err(at(&home))?;
     let path = home.join("key.json");
     crate::demo::write(&path, &key)?;
     run(Command::new(&eectl)

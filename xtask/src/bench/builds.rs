@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::Peers;
-use crate::process::{Outcome, run};
+use crate::process::{Outcome, at, remove_dir, run};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Minimal programs, and the crate that each uses.
@@ -76,12 +76,7 @@ pub(super) fn build_and_size(peers: &Peers) -> Outcome<(Value, Value)> {
         let peers = if peers.smoke { peers } else { &clean };
         if !peers.smoke {
             run(&mut peers.cargo(&["fetch"]))?;
-            match fs::remove_dir_all(&peers.target) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(format!("{}: {error}", peers.target.display()));
-                }
-                _ => {}
-            }
+            remove_dir(&peers.target)?;
         }
         let started = Instant::now();
         run(&mut peers.build(&["--package", package]))?;
@@ -89,9 +84,7 @@ pub(super) fn build_and_size(peers: &Peers) -> Outcome<(Value, Value)> {
         let program = peers
             .programs()
             .join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
-        let size = fs::metadata(&program)
-            .map_err(|e| format!("{}: {e}", program.display()))?
-            .len();
+        let size = fs::metadata(&program).map_err(at(&program))?.len();
         sizes.insert(peer.to_owned(), json!(size as f64 / 1e6));
     }
     Ok((

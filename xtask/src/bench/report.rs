@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::process::Outcome;
+use crate::process::{Outcome, at};
 
 /// Prints the table.
 #[allow(clippy::print_stdout)]
@@ -85,7 +85,7 @@ pub(super) fn machine() -> Value {
 
 /// Returns the versions of the peers from their lock file.
 pub(super) fn versions(lock: &Path) -> Outcome<Value> {
-    let text = fs::read_to_string(lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+    let text = fs::read_to_string(lock).map_err(at(lock))?;
     let mut versions = Map::new();
     for peer in [
         "google-cloud-auth",
