@@ -9,6 +9,7 @@
 
 mod broker;
 mod captured_output;
+mod cases;
 mod credential_kinds;
 mod debug;
 mod error_kinds;

@@ -7,29 +7,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use earthengine::credentials::{ObjectStoreCredentials, Search};
+use earthengine::credentials::ObjectStoreCredentials;
 use earthengine::rest::{Auth, Client};
 use earthengine::token::{HttpClient, revoke};
 use earthengine::{
     Credentials, EarthEngine, EarthEngineBuilder, Endpoints, Method, PixelGrid, RetryPolicy,
 };
-use ee_test_support::canaries::Leak;
 use object_store::CredentialProvider as _;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::captured_output::{CapturedOutput, assert_none, log_text, start_log};
-use crate::credential_kinds::{KINDS, Keys, make};
+use crate::cases::{Case, run_all};
+use crate::credential_kinds::KINDS;
 use crate::hostile_server::{FAULTS, Fault, FaultyHosts, HostileServer};
-
-/// The output of one case.
-struct Case {
-    output: CapturedOutput,
-    /// The number of tokens on disk.
-    cached: usize,
-    leaks: Vec<(String, Leak)>,
-}
 
 /// Adds the names and contents of all files in a directory, and returns their number.
 fn sweep(output: &mut CapturedOutput, name: &str, dir: &Path) -> usize {
@@ -48,30 +38,18 @@ fn sweep(output: &mut CapturedOutput, name: &str, dir: &Path) -> usize {
     files
 }
 
-async fn case(kind: &'static str, fault: Fault, hosts: FaultyHosts, keys: Arc<Keys>) -> Case {
-    let name = format!("{kind}, {fault:?} {hosts:?}");
-    let dir = tempfile::tempdir().unwrap();
-    let server = HostileServer::start(&name, fault, hosts).await;
-    let made = make(kind, &name, &keys, dir.path());
-    let options = made.options(kind, server.address);
-    let mut output = CapturedOutput::default();
-    output.canaries.extend(made.canaries.clone());
-    let credentials = match made.credentials(&options) {
-        Some(credentials) => Some(credentials.unwrap_or_else(|error| panic!("{name}: {error}"))),
-        None => {
-            let search = Search::new(made.environment(), options.clone());
-            let found = output.result(&name, search.find().await);
-            found.map(|found| found.credentials)
-        }
-    };
-    output.debug(&name, &options);
+/// Returns the number of tokens on disk.
+async fn use_everywhere(mut case: Case) -> (Case, usize) {
+    let credentials = case.credentials().await;
+    let (name, address) = (&case.name, case.server.address);
+    let output = &mut case.output;
     if let Some(credentials) = credentials {
         let token = credentials.token().await;
         // Once for each kind, because resolving a backtrace takes long.
-        if fault == Fault::InvalidGrant {
-            output.result_and_panic(&name, token);
+        if case.fault == Fault::InvalidGrant {
+            output.result_and_panic(name, token);
         } else {
-            output.result(&name, token);
+            output.result(name, token);
         }
         let of = |part: &str| format!("{name}, {part}");
         let scopes = credentials.fetch_granted_scopes().await;
@@ -80,26 +58,19 @@ async fn case(kind: &'static str, fault: Fault, hosts: FaultyHosts, keys: Arc<Ke
         output.value_of(&of("principal"), principal);
         output.debug(&of("credentials"), &credentials);
         // Requests for the metadata server's own account are retried for long.
-        if hosts != FaultyHosts::Everywhere || kind != "metadata server" {
-            connect(&mut output, &name, &credentials, server.address).await;
+        if case.hosts != FaultyHosts::Everywhere || case.kind != "metadata server" {
+            connect(output, name, &credentials, address).await;
         }
-        if hosts == FaultyHosts::Api {
-            requests(&mut output, &name, &credentials, server.address, dir.path()).await;
+        if case.hosts == FaultyHosts::Api {
+            requests(output, name, &credentials, address, case.dir.path()).await;
         }
         let adapter = ObjectStoreCredentials::new(credentials.clone());
         output.debug(&of("for Cloud Storage"), &adapter);
         let credential = adapter.get_credential().await;
         output.value_of(&of("for Cloud Storage"), credential);
     }
-    let cached = sweep(&mut output, &format!("{name}, token cache"), &made.cache);
-    output.canaries.extend(server.canaries());
-    let mut leaks = output.leaks(&[]);
-    leaks.extend(output.leaks_of(&keys.finder, &[]));
-    Case {
-        output,
-        cached,
-        leaks,
-    }
+    let cached = sweep(output, &format!("{name}, token cache"), &case.made.cache);
+    (case, cached)
 }
 
 pub(crate) fn builder(credentials: &Credentials, address: SocketAddr) -> EarthEngineBuilder {
@@ -200,11 +171,7 @@ async fn requests(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_leak_nothing_from_any_response() {
-    start_log();
-    let keys = Arc::new(Keys::new().await);
-    // A thousand cases at once would time out on a busy machine.
-    let permits = Arc::new(Semaphore::new(32));
-    let mut running = JoinSet::new();
+    let mut cases = Vec::new();
     for kind in KINDS {
         for fault in FAULTS {
             for hosts in [
@@ -225,42 +192,25 @@ async fn credentials_leak_nothing_from_any_response() {
                     }
                     FaultyHosts::Everywhere | FaultyHosts::Api => true,
                 };
-                if !is_there {
-                    continue;
+                if is_there {
+                    cases.push((kind, fault, hosts));
                 }
-                let (permits, keys) = (Arc::clone(&permits), Arc::clone(&keys));
-                running.spawn(async move {
-                    let _permit = permits.acquire().await.unwrap();
-                    case(kind, fault, hosts, keys).await
-                });
             }
         }
     }
-    let (mut leaks, mut failures, mut echoes, mut cached) = (Vec::new(), 0, 0, 0);
-    let mut canaries = keys.canaries.clone();
-    while let Some(case) = running.join_next().await {
-        let case = case.unwrap();
-        leaks.extend(case.leaks);
-        failures += case.output.failures;
-        cached += case.cached;
-        echoes += usize::from(case.output.contains("[redacted]"));
-        canaries.extend(case.output.canaries);
-    }
-    assert!(failures > 500, "{failures} failures");
-    assert!(echoes > 100, "{echoes} echoes");
-    assert!(cached > 20, "{cached} tokens on disk");
+    let results = run_all(cases, use_everywhere).await;
+    assert!(results.failures > 500, "{} failures", results.failures);
+    assert!(results.echoes > 100, "{} echoes", results.echoes);
+    assert!(results.tokens > 20, "{} tokens on disk", results.tokens);
     for secret in ["an AWS metadata session", "an AWS key", "a subject token"] {
-        let mut names = canaries.names();
+        let mut names = results.canaries.names();
         assert!(names.any(|name| name.contains(secret)), "no {secret}");
     }
     let log = log_text();
     for target in ["hyper_util", "reqwest", "ee_token", "ee_rest"] {
         assert!(log.contains(target), "{target} said nothing");
     }
-    for leak in canaries.finder_of_every(4).find(&log) {
-        leaks.push(("the log".to_owned(), leak));
-    }
-    assert_none(&leaks);
+    assert_none(&results.leaks);
 }
 
 #[tokio::test]
