@@ -20,7 +20,7 @@ impl Machine {
 
     /// The accounts in `auth list`, and whether each is active.
     async fn accounts(&self) -> Vec<(Value, bool)> {
-        let list = self.run(&["auth", "list", "--json"]).await.json();
+        let list = self.json(&["auth", "list", "--json"]).await;
         let accounts = list.as_array().unwrap().iter();
         accounts
             .map(|a| (a["account"].clone(), a["active"].as_bool().unwrap()))
@@ -29,7 +29,7 @@ impl Machine {
 
     async fn principal(&self, arguments: &[&str]) -> Value {
         let arguments = [&["auth", "status", "--json"], arguments].concat();
-        let status = self.run(&arguments).await.json();
+        let status = self.json(&arguments).await;
         status["credential"]["principal"].clone()
     }
 }
@@ -59,9 +59,8 @@ async fn account_is_selected_by_switch_flag_or_variable() {
         "jane@example.com"
     );
     let status = machine
-        .run(&["auth", "status", "--json", "--account=work"])
-        .await
-        .json();
+        .json(&["auth", "status", "--json", "--account=work"])
+        .await;
     assert_eq!(status["credential"]["source"], "account");
     assert_eq!(status["credential"]["account"], "work");
     assert_eq!(status["searched"][1]["step"], "account");
@@ -71,10 +70,7 @@ async fn account_is_selected_by_switch_flag_or_variable() {
         "{status}"
     );
 
-    let switched = machine
-        .run(&["auth", "switch", "work", "--json"])
-        .await
-        .json();
+    let switched = machine.json(&["auth", "switch", "work", "--json"]).await;
     assert_eq!(switched["account"], "work");
     assert_eq!(switched["previous"], "home");
     assert_eq!(
@@ -94,11 +90,7 @@ async fn account_is_selected_by_switch_flag_or_variable() {
         "jane@example.com"
     );
     let result = machine.run(&["auth", "switch", "work"]).await;
-    assert!(
-        result.stderr.contains("EARTHENGINE_ACCOUNT is set"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("EARTHENGINE_ACCOUNT is set");
     // Explicit credentials precede the variable.
     let key = machine.robot().json_key();
     let key = machine.file("key.json", key);
@@ -106,11 +98,7 @@ async fn account_is_selected_by_switch_flag_or_variable() {
     let doctor = machine
         .run(&["doctor", "--json", "--project", PROJECT])
         .await;
-    assert!(
-        doctor.stdout.contains("search.account"),
-        "{}",
-        doctor.stdout
-    );
+    doctor.assert_stdout("search.account");
 }
 
 #[tokio::test]
@@ -122,20 +110,15 @@ async fn login_says_what_became_of_the_previous_one() {
     assert_eq!(machine.accounts().await, [(Value::Null, true)]);
     let (second, _) = machine.log_in(&["--account", "work"]).await;
     let line = "account       work (active; the previous login is kept as default)\n";
-    assert!(second.stdout.contains(line), "{}", second.stdout);
+    second.assert_stdout(line);
     assert_eq!(machine.account("default")["refresh_token"], unnamed);
     // Its login is reused.
     let again = machine
-        .run(&["auth", "login", "--account=work", "--json"])
-        .await
-        .json();
+        .json(&["auth", "login", "--account=work", "--json"])
+        .await;
     assert_eq!(again["outcome"], "reused");
     let again = machine.run(&["auth", "login", "--account=default"]).await;
-    assert!(
-        again.stderr.contains("default is not the active account"),
-        "{}",
-        again.stderr
-    );
+    again.assert_stderr("default is not the active account");
     // Without a name, no account is replaced.
     let (third, _) = machine.log_in(&["--force"]).await;
     assert_eq!(third.status, 0, "{}", third.stderr);
@@ -159,10 +142,7 @@ async fn second_step_of_a_login_finishes_the_account() {
         "--quiet",
         "--account=work",
     ];
-    let first = machine
-        .run(&[&begin[..], &["--json"]].concat())
-        .await
-        .json();
+    let first = machine.json(&[&begin[..], &["--json"]].concat()).await;
     assert_eq!(
         first["command"],
         "eectl auth login --account=work --authorization-code=PASTE_THE_CODE_HERE"
@@ -259,11 +239,7 @@ async fn logout_of_one_account_keeps_the_others() {
     let machine = two_accounts().await;
     let result = machine.run(&["auth", "logout"]).await;
     assert_eq!(result.status, 0);
-    assert!(
-        result.stderr.contains("eectl auth switch work"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("eectl auth switch work");
     assert!(!machine.credentials().exists());
     assert_eq!(machine.accounts().await, [(json!("work"), false)]);
     assert_eq!(machine.failure(&["auth", "status"]).await.0, 3);
@@ -273,9 +249,8 @@ async fn logout_of_one_account_keeps_the_others() {
     );
     machine.run(&["auth", "switch", "work"]).await;
     let gone = machine
-        .run(&["auth", "logout", "--account=work", "--revoke", "--json"])
-        .await
-        .json();
+        .json(&["auth", "logout", "--account=work", "--revoke", "--json"])
+        .await;
     assert_eq!(gone["revocation"], "revoked");
     assert_eq!(
         gone["also_removed"],
@@ -283,7 +258,7 @@ async fn logout_of_one_account_keeps_the_others() {
     );
     assert!(machine.accounts().await.is_empty());
     let result = machine.run(&["auth", "list"]).await;
-    assert!(result.stderr.contains("not logged in"), "{}", result.stderr);
+    result.assert_stderr("not logged in");
 }
 
 #[tokio::test]
@@ -306,7 +281,7 @@ async fn invalid_selections_of_an_account_are_errors() {
             message(&error).contains("the accounts are home, work"),
             "{error}"
         );
-        let remedy = error["remedy"].as_str().unwrap();
+        let remedy = remedy(&error);
         assert!(remedy.starts_with("Did you mean work?"), "{remedy}");
     }
     for arguments in [

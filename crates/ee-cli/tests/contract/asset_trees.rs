@@ -37,9 +37,8 @@ async fn folder_is_copied_with_everything_in_it() {
     let lines = order.map(|path| format!("copied {from}{path} to {to}{path}\n"));
     assert_eq!(copied, lines.concat());
     let info = machine
-        .run(&["asset", "info", &named("new/c"), "--json"])
-        .await
-        .json();
+        .json(&["asset", "info", &named("new/c"), "--json"])
+        .await;
     assert_eq!(info["properties"], json!({"p": 1}));
     assert_eq!(info["startTime"], "2024-01-01T00:00:00Z");
 
@@ -47,9 +46,8 @@ async fn folder_is_copied_with_everything_in_it() {
     let (status, error) = machine.failure(&["cp", "-r", &from, &to]).await;
     assert_eq!((status, code(&error)), (6, "invalid_argument"));
     let again = machine
-        .run(&["cp", "-r", "-f", &from, &to, "--json"])
-        .await
-        .json();
+        .json(&["cp", "-r", "-f", &from, &to, "--json"])
+        .await;
     assert_eq!(again["copied"].as_array().unwrap().len(), order.len());
     assert_eq!(again["failed"], json!([]));
     // What is not a folder is copied as without the option.
@@ -90,7 +88,7 @@ async fn recursive_deletion_starts_with_the_innermost() {
     let (a, z) = (named("a"), named("z"));
     let (status, error) = machine.failure(&["rm", &a]).await;
     assert_eq!((status, code(&error)), (6, "invalid_argument"));
-    assert!(error["remedy"].as_str().unwrap().contains("--recursive"));
+    assert!(remedy(&error).contains("--recursive"));
 
     let order = ["a/b/x", "a/c/1", "a/b", "a/c", "a/y", "a", "z"];
     let lines = |verb: &str| {
@@ -103,9 +101,8 @@ async fn recursive_deletion_starts_with_the_innermost() {
     assert_eq!(planned, lines("would delete"));
     assert!(calls(&machine).iter().all(|call| call.starts_with("GET")));
     let json = machine
-        .run(&["rm", "-r", "--dry_run", &a, &z, "--json"])
-        .await
-        .json();
+        .json(&["rm", "-r", "--dry_run", &a, &z, "--json"])
+        .await;
     assert_eq!(json["would_delete"].as_array().unwrap().len(), order.len());
 
     let deleted = machine.ok(&["asset", "delete", "-r", &a, &z]).await;
@@ -195,9 +192,8 @@ async fn sizes_are_added_up_and_requested_where_a_list_has_none() {
         BTreeSet::from(["GET /".to_owned(), "GET /unsized".to_owned()])
     );
     let total = machine
-        .run(&["asset", "du", "-s", "--json", ROOT, &b])
-        .await
-        .json();
+        .json(&["asset", "du", "-s", "--json", ROOT, &b])
+        .await;
     assert_eq!(
         total,
         json!([
@@ -211,5 +207,5 @@ async fn sizes_are_added_up_and_requested_where_a_list_has_none() {
     // The others are printed if one is missing.
     let result = machine.run(&["du", "-s", &named("gone"), &b]).await;
     assert_eq!(result.status, 6);
-    assert!(result.stdout.contains(&b), "{}", result.stdout);
+    result.assert_stdout(&b);
 }

@@ -102,7 +102,7 @@ async fn long_list_has_types_sizes_and_times() {
     for part in ["FOLDER ", "IMAGE ", " 1.5 KiB ", &named("b")] {
         assert!(long.contains(part), "{part}: {long}");
     }
-    let json = machine.run(&["asset", "list", "--json"]).await.json();
+    let json = machine.json(&["asset", "list", "--json"]).await;
     assert_eq!(json[0]["name"], named("a"));
     assert_eq!(json[1]["sizeBytes"], "1536");
     assert_eq!(json[1]["properties"], json!({"a": 1}));
@@ -135,7 +135,7 @@ async fn info_prints_the_asset_as_the_server_sent_it() {
     let json = machine.run(&["asset", "info", &named("a"), "--json"]).await;
     assert_eq!(json.json(), info);
     assert_eq!(json.stdout.lines().count(), 1);
-    let root = machine.run(&["asset", "info", ROOT, "--json"]).await.json();
+    let root = machine.json(&["asset", "info", ROOT, "--json"]).await;
     assert_eq!(root["quota"]["assetCount"], "1");
 }
 
@@ -189,7 +189,7 @@ async fn missing_asset_is_explained_with_similar_names() {
         let full: Vec<&str> = full.iter().map(String::as_str).collect();
         let (status, error) = machine.failure(&full).await;
         assert_eq!((status, code(&error)), (6, "not_found"), "{arguments:?}");
-        let remedy = error["remedy"].as_str().unwrap();
+        let remedy = remedy(&error);
         let advice = advice.replace("A/", &named(""));
         assert!(remedy.starts_with(&advice), "{arguments:?}: {remedy}");
         assert!(message(&error).starts_with("cannot "), "{error}");
@@ -250,7 +250,7 @@ async fn folders_are_created_with_their_parents() {
         .failure(&["asset", "create", "folder", &named("b/c")])
         .await;
     assert_eq!((status, code(&error)), (6, "not_found"));
-    assert!(error["remedy"].as_str().unwrap().contains("--parents"));
+    assert!(remedy(&error).contains("--parents"));
 
     let new = [&named("a/b/c"), &named("a/b/c/d"), &named("a")];
     let create = ["create", "folder", "-p", new[0], new[1], new[2]];
@@ -267,11 +267,11 @@ async fn folders_are_created_with_their_parents() {
     let collection = named("a/images");
     let create = ["asset", "create", "collection", &collection, "--json"];
     assert_eq!(
-        machine.run(&create).await.json(),
+        machine.json(&create).await,
         json!([{"name": collection, "created": true}])
     );
     assert_eq!(
-        machine.run(&create).await.json(),
+        machine.json(&create).await,
         json!([{"name": collection, "created": false}])
     );
     let (status, error) = machine.failure(&["create", "folder", &collection]).await;
@@ -295,7 +295,7 @@ async fn copies_and_moves_are_sent_with_full_names() {
     assert_eq!(copied, format!("copied {from} to {to}\n"));
     let (status, error) = machine.failure(&["cp", &from, &named("b")]).await;
     assert_eq!((status, code(&error)), (6, "invalid_argument"));
-    assert!(error["remedy"].as_str().unwrap().contains("--overwrite"));
+    assert!(remedy(&error).contains("--overwrite"));
     for flag in ["--overwrite", "--force", "-f"] {
         let copied = machine
             .run(&["asset", "copy", flag, &from, &named("b"), "--json"])
@@ -335,7 +335,7 @@ async fn properties_and_times_are_set_and_removed() {
         "2024-01-02T03:04:05.5",
     ];
     assert_eq!(machine.ok(&set).await, format!("updated {a}\n"));
-    let info = machine.run(&["asset", "info", &a, "--json"]).await.json();
+    let info = machine.json(&["asset", "info", &a, "--json"]).await;
     assert_eq!(
         info["properties"],
         json!({"season": "dry", "tile": "007", "n": 1.5, "seen": 1_709_164_800_000_i64})
@@ -353,10 +353,7 @@ async fn properties_and_times_are_set_and_removed() {
         "seen=null",
         "--time-start=",
     ];
-    let updated = machine
-        .run(&[&remove[..], &["--json"]].concat())
-        .await
-        .json();
+    let updated = machine.json(&[&remove[..], &["--json"]].concat()).await;
     assert_eq!(
         updated["properties"],
         json!({"season": "dry", "tile": "007"})
@@ -385,7 +382,7 @@ async fn access_is_shown_set_and_changed() {
     // The owners stay.
     machine.ok(&["asset", "acl", "set", "public", &a]).await;
     let public = json!({"owners": ["user:me@example.com"], "readers": [], "writers": [], "all_users_can_read": true});
-    assert_eq!(machine.run(&get).await.json(), public);
+    assert_eq!(machine.json(&get).await, public);
     let change = [
         "acl",
         "ch",
@@ -400,7 +397,7 @@ async fn access_is_shown_set_and_changed() {
         &a,
         "--json",
     ];
-    let acl = machine.run(&change).await.json();
+    let acl = machine.json(&change).await;
     assert_eq!(acl["readers"], json!(["user:jane@example.com"]));
     assert_eq!(
         acl["writers"],
@@ -424,9 +421,9 @@ async fn access_is_shown_set_and_changed() {
     let saved = machine.file("acl.json", &acl);
     machine.ok(&["asset", "acl", "set", "private", &a]).await;
     let private = json!({"owners": ["user:me@example.com"], "readers": [], "writers": []});
-    assert_eq!(machine.run(&get).await.json(), private);
+    assert_eq!(machine.json(&get).await, private);
     machine.ok(&["asset", "acl", "set", &saved, &a]).await;
-    let restored = machine.run(&get).await.json();
+    let restored = machine.json(&get).await;
     assert_eq!(restored, serde_json::from_str::<Value>(&acl).unwrap());
 
     let broken = machine.file("broken.json", "{\"bindings\": []}");
@@ -449,23 +446,14 @@ async fn bands_are_renamed_in_their_order() {
         .ok(&["asset", "setbands", &name, "red", "green"])
         .await;
     assert_eq!(renamed, format!("updated {name}\n"));
-    let asset = machine
-        .run(&["asset", "info", &name, "--json"])
-        .await
-        .json();
+    let asset = machine.json(&["asset", "info", &name, "--json"]).await;
     assert_eq!(
         asset["bands"],
         json!([{"id": "red", "grid": {}}, {"id": "green"}])
     );
     let (status, error) = machine.failure(&["asset", "setbands", &name, "red"]).await;
     assert_eq!((status, code(&error)), (6, "invalid_argument"));
-    assert!(
-        error["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("eectl asset info"),
-        "{error}"
-    );
+    assert!(remedy(&error).contains("eectl asset info"), "{error}");
     let (status, _) = machine.failure(&["asset", "setbands", &name]).await;
     assert_eq!(status, 2);
 }

@@ -116,7 +116,7 @@ async fn invalid_project_is_rejected_without_requests() {
     ] {
         let (status, error) = machine.failure(&["init", "--project", project]).await;
         assert_eq!((status, code(&error)), (5, "invalid_project"), "{project}");
-        let remedy = error["remedy"].as_str().unwrap();
+        let remedy = remedy(&error);
         assert!(remedy.contains(suggestion), "{error}");
     }
     let (status, error) = machine
@@ -274,7 +274,7 @@ async fn no_verbosity_shows_a_secret() {
 #[tokio::test]
 async fn usage_errors_are_json_with_a_remedy() {
     let machine = Machine::new().await;
-    for (arguments, text, remedy) in [
+    for (arguments, text, advice) in [
         (&["project", "set"][..], "not provided: <PROJECT>", "--help"),
         (&["init", "--jsn"], "--jsn", "'--json'"),
         (&["completions", "cmd"], "bash, elvish", "--help"),
@@ -285,9 +285,6 @@ async fn usage_errors_are_json_with_a_remedy() {
         assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
         assert!(message(&error).contains(text), "{error}");
         assert!(!message(&error).contains("Usage"), "{error}");
-        assert!(
-            error["remedy"].as_str().unwrap().contains(remedy),
-            "{error}"
-        );
+        assert!(remedy(&error).contains(advice), "{error}");
     }
 }

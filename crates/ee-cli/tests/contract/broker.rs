@@ -64,8 +64,8 @@ async fn exec_returns_the_exit_status_of_the_command() {
     ] {
         let result = machine.run(&["exec", "--", command]).await;
         assert_eq!(result.status, status, "{command}: {}", result.stderr);
-        assert!(result.stderr.contains("cannot run"), "{}", result.stderr);
-        assert!(result.stderr.contains("hint: "), "{}", result.stderr);
+        result.assert_stderr("cannot run");
+        result.assert_stderr("hint: ");
     }
     let (status, error) = machine.failure(&["exec"]).await;
     assert_eq!((status, code(&error)), (2, "usage"));
@@ -129,16 +129,12 @@ async fn clean_home_hides_every_file() {
     let machine = Machine::with_login(|b| b).await;
     let script = "find \"$HOME\" -type f; test \"$HOME\" != ''";
     let seen = exec(&machine, &[], script).await;
-    assert!(
-        seen.stdout.contains("earthengine/credentials"),
-        "{}",
-        seen.stdout
-    );
+    seen.assert_stdout("earthengine/credentials");
     let clean = exec(&machine, &["--clean-home"], script).await;
     assert_eq!((clean.status, &*clean.stdout), (0, ""), "{}", clean.stderr);
     // Without it, a note names the file.
     let result = machine.run(&["exec", "--", "true"]).await;
-    assert!(result.stderr.contains("--clean-home"), "{}", result.stderr);
+    result.assert_stderr("--clean-home");
     assert!(machine.credentials().exists());
 }
 

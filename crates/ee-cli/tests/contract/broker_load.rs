@@ -68,7 +68,7 @@ fn memory(broker: &Child, field: &str) -> u64 {
 async fn connections(machine: &Machine, address: SocketAddr) -> u64 {
     let address = address.to_string();
     let status = ["serve", "--status", "--listen", &address, "--json"];
-    let status = machine.run(&status).await.json();
+    let status = machine.json(&status).await;
     status["connections"].as_u64().unwrap()
 }
 

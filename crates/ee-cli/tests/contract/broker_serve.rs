@@ -29,7 +29,7 @@ async fn serve_runs_until_it_is_stopped() {
     machine.variables.remove("NO_GCE_CHECK");
     let token = machine.run(&["auth", "token"]).await.stdout;
     assert!(token.starts_with("ya29."), "{token}");
-    let status = machine.run(&["serve", "--status", "--json"]).await.json();
+    let status = machine.json(&["serve", "--status", "--json"]).await;
     assert_eq!(status["tokens"], 1);
     assert_eq!(status["credential"]["principal"], ROBOT);
     let text = machine.run(&["serve", "--status"]).await.stdout;
@@ -99,9 +99,8 @@ async fn serve_listens_at_a_socket_and_forwards_to_it() {
     let token = machine.run(&["auth", "token"]).await;
     assert!(token.stdout.starts_with("ya29."), "{}", token.stderr);
     let status = machine
-        .run(&["serve", "--status", "--unix", &socket, "--json"])
-        .await
-        .json();
+        .json(&["serve", "--status", "--unix", &socket, "--json"])
+        .await;
     assert_eq!(status["tokens"], 1);
     for child in [broker, forwarder] {
         send_signal(&child, "INT");
@@ -163,10 +162,7 @@ async fn invalid_options_of_serve_are_errors() {
     let (_, error) = machine
         .failure(&["serve", "--unix", "/no/such/dir/ee.sock"])
         .await;
-    assert!(
-        error["remedy"].as_str().unwrap().contains("directory"),
-        "{error}"
-    );
+    assert!(remedy(&error).contains("directory"), "{error}");
     assert_eq!(token_requests(&machine), 0);
 }
 
@@ -234,7 +230,7 @@ async fn serve_outlives_its_parent_by_default() {
     shell.wait().unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let status = ["serve", "--status", "--listen", &address, "--json"];
-    let status = machine.run(&status).await.json();
+    let status = machine.json(&status).await;
     let pid = status["pid"].to_string();
     let sent = Command::new("kill").arg(&pid).status();
     assert!(sent.unwrap().success());
@@ -255,7 +251,7 @@ async fn socket_of_a_killed_broker_is_replaced() {
     let (mut broker, shown) = serve(&machine, &["--unix", &socket]);
     assert_eq!(shown, socket);
     let status = ["serve", "--status", "--unix", &socket, "--json"];
-    let status = machine.run(&status).await.json();
+    let status = machine.json(&status).await;
     assert_eq!(status["pid"], broker.id());
     send_signal(&broker, "TERM");
     assert!(broker.wait().unwrap().success());
@@ -280,7 +276,7 @@ async fn full_disk_costs_ledger_entries_and_no_token() {
     }
     let started = Instant::now();
     loop {
-        let status = machine.run(&["serve", "--status", "--json"]).await.json();
+        let status = machine.json(&["serve", "--status", "--json"]).await;
         assert_eq!(status["tokens"], 2);
         if status["ledger_entries_lost"] == 2 {
             break;

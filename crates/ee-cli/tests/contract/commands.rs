@@ -9,7 +9,7 @@ use super::*;
 #[tokio::test]
 async fn init_sends_two_requests_and_prints_its_findings() {
     let machine = Machine::with_key(|b| b).await;
-    let found = machine.run(&["init", "--json"]).await.json();
+    let found = machine.json(&["init", "--json"]).await;
     assert!(found["elapsed_ms"].as_f64().unwrap() > 0.0);
     let mut found = found;
     found.as_object_mut().unwrap().remove("elapsed_ms");
@@ -72,7 +72,7 @@ async fn auth_token_prints_only_the_token() {
 #[tokio::test]
 async fn auth_token_prints_json_with_the_flag() {
     let machine = Machine::with_key(|b| b).await;
-    let token = machine.run(&["auth", "token", "--json"]).await.json();
+    let token = machine.json(&["auth", "token", "--json"]).await;
     assert_eq!(token.as_object().unwrap().len(), 2);
     assert!(token["access_token"].as_str().unwrap().starts_with("ya29."));
     assert!(token["expires_at"].as_str().unwrap().ends_with('Z'));
@@ -87,7 +87,7 @@ async fn warnings_appear_in_json_and_in_text() {
     );
     machine.set("GOOGLE_CLOUD_PROJECT", "other-project");
     for command in [&["init"][..], &["project", "show"], &["project", "check"]] {
-        let json = machine.run(&[command, &["--json"]].concat()).await.json();
+        let json = machine.json(&[command, &["--json"]].concat()).await;
         assert_eq!(
             json["warnings"][0]["code"], "project_variable_ignored",
             "{json}"
@@ -101,17 +101,15 @@ async fn warnings_appear_in_json_and_in_text() {
 #[tokio::test]
 async fn api_puts_relative_paths_under_the_project() {
     let machine = Machine::with_key(|b| b).await;
-    let config = machine.run(&["api", "config"]).await.json();
+    let config = machine.json(&["api", "config"]).await;
     assert_eq!(config["registrationState"], "REGISTERED_NOT_COMMERCIALLY");
     let absolute = machine
-        .run(&["api", "GET", &format!("projects/{PROJECT}/config")])
-        .await
-        .json();
+        .json(&["api", "GET", &format!("projects/{PROJECT}/config")])
+        .await;
     assert_eq!(absolute, config);
     let list = machine
-        .run(&["api", "algorithms", "--query", "prettyPrint=false"])
-        .await
-        .json();
+        .json(&["api", "algorithms", "--query", "prettyPrint=false"])
+        .await;
     assert!(list["algorithms"].is_array());
     let paths = machine.paths();
     assert_eq!(
@@ -158,7 +156,7 @@ async fn options_work_before_and_after_the_command() {
             "--json",
         ],
     ] {
-        let found = machine.run(&arguments).await.json();
+        let found = machine.json(&arguments).await;
         assert_eq!(found["credential"]["source"], "flag");
         assert_eq!(found["project_source"], "flag");
     }
@@ -224,16 +222,10 @@ async fn impersonation_works_only_with_permission() {
     let init = ["init", "--json", "--impersonate", TARGET];
     let denied = machine.run(&init).await;
     assert_ne!(denied.status, 0);
-    assert!(
-        denied
-            .stderr
-            .contains("roles/iam.serviceAccountTokenCreator"),
-        "{}",
-        denied.stderr
-    );
+    denied.assert_stderr("roles/iam.serviceAccountTokenCreator");
 
     machine.emulator.allow_impersonation(ROBOT, TARGET);
-    let init = machine.run(&init).await.json();
+    let init = machine.json(&init).await;
     assert_eq!(init["credential"]["kind"], "impersonated_service_account");
     assert_eq!(init["credential"]["principal"], TARGET);
 }

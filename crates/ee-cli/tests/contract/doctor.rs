@@ -32,7 +32,7 @@ fn with_status(checks: &[(String, String)], status: &str) -> Vec<String> {
 #[tokio::test]
 async fn doctor_reports_a_working_setup() {
     let machine = Machine::with_key(|b| b).await;
-    let diagnosis = machine.run(&["doctor", "--json"]).await.json();
+    let diagnosis = machine.json(&["doctor", "--json"]).await;
     assert_eq!(diagnosis["ok"], json!(true));
     let checks = checks(&diagnosis);
     assert_eq!(with_status(&checks, "failed"), [""; 0]);

@@ -69,12 +69,9 @@ async fn revocation_by_an_emulator_is_not_attributed_to_google() {
         assert!(!result.stdout.contains("Google"), "{}", result.stdout);
     }
     machine.file(".config/earthengine/credentials", &login);
-    let json = machine
-        .run(&[&revoke[..], &["--json"]].concat())
-        .await
-        .json();
+    let json = machine.json(&[&revoke[..], &["--json"]].concat()).await;
     assert_eq!(json["emulator"], address.as_str());
-    let json = machine.run(&["auth", "logout", "--json"]).await.json();
+    let json = machine.json(&["auth", "logout", "--json"]).await;
     assert_eq!(json.get("emulator"), None);
 }
 
@@ -87,7 +84,7 @@ async fn stopped_emulator_is_named_with_its_variable() {
     machine.set(VARIABLE, &address);
     let (status, error) = machine.failure(&["auth", "token"]).await;
     assert_eq!((status, code(&error)), (7, "network"));
-    let remedy = error["remedy"].as_str().unwrap();
+    let remedy = remedy(&error);
     assert!(
         remedy.contains(VARIABLE) && remedy.contains(&address),
         "{remedy}"
@@ -184,7 +181,7 @@ mod another_user {
                 let expected =
                     format!("{address} (from {VARIABLE}) is served by user {MALLORY}, not by you");
                 assert!(message(&error).contains(&expected), "{error}");
-                let remedy = error["remedy"].as_str().unwrap();
+                let remedy = remedy(&error);
                 assert!(remedy.contains(&format!("unset {VARIABLE}")), "{error}");
             }
             assert!(machine.credentials().exists());

@@ -196,6 +196,6 @@ async fn credentials_of_no_account_are_an_error() {
     let write = ["--write-credentials", paths[1]];
     let (status, error) = machine.failure(&[&emulator[..], &write].concat()).await;
     assert_eq!((status, code(&error)), (2, "usage"));
-    assert!(error["remedy"].as_str().unwrap().contains("[[user]]"));
+    assert!(remedy(&error).contains("[[user]]"));
     assert!(!dir.exists());
 }

@@ -20,7 +20,7 @@ async fn check_failure(host: &str, fault: Fault, command: &[&str], status: u8, e
         (i32::from(status), expected),
         "{host}: {error}"
     );
-    assert!(!error["remedy"].as_str().unwrap().is_empty(), "{error}");
+    assert!(!remedy(&error).is_empty(), "{error}");
     assert!(!error.to_string().contains("canary"), "{error}");
     machine.emulator.clear_faults();
     let result = machine.run(command).await;
@@ -90,7 +90,7 @@ async fn failed_project_write_exits_1_and_keeps_the_old_project() {
     let error = &error["error"];
     assert_eq!(code(error), "io");
     assert!(message(error).contains("cannot write"), "{error}");
-    assert!(!error["remedy"].as_str().unwrap().is_empty(), "{error}");
+    assert!(!remedy(error).is_empty(), "{error}");
     assert_eq!(fs::read(&file).unwrap(), before);
     assert_eq!(machine.run(&set).await.status, 0);
 }

@@ -108,8 +108,8 @@ async fn lists_are_tables_csv_or_json() {
         "{csv}"
     );
     assert!(csv.contains(",true\n"), "{csv}");
-    let json = machine.run(&list(&["--format", "json"])).await.json();
-    assert_eq!(json, machine.run(&list(&["--json"])).await.json());
+    let json = machine.json(&list(&["--format", "json"])).await;
+    assert_eq!(json, machine.json(&list(&["--json"])).await);
     for more in [
         &["--json", "--format", "csv"][..],
         &["--jq", ".", "--format", "table"],
@@ -265,10 +265,7 @@ async fn no_error_suggests_to_remove_something() {
     let (status, error) = machine.failure(&["auth", "revoke"]).await;
     assert_eq!(status, 2);
     assert!(
-        error["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("eectl auth logout --revoke"),
+        remedy(&error).contains("eectl auth logout --revoke"),
         "{error}"
     );
 }
@@ -473,9 +470,8 @@ async fn project_set_verifies_and_warns_but_saves() {
     let shown = machine.run(&["-q", "project", "show"]).await.stdout;
     assert_eq!(shown, "not-ready\n");
     let json = machine
-        .run(&["project", "set", "not-ready", "--json"])
-        .await
-        .json();
+        .json(&["project", "set", "not-ready", "--json"])
+        .await;
     assert_eq!(json["warnings"][0]["code"], "api_disabled");
     let before = machine.paths().len();
     for more in ["--no-verify", "-q"] {
@@ -501,11 +497,7 @@ async fn logout_says_what_google_still_accepts() {
     );
     let result = machine.run(&["auth", "logout"]).await;
     assert_eq!(result.status, 0);
-    assert!(
-        result.stderr.contains("Google still accepts the login"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("Google still accepts the login");
     assert!(
         result
             .stderr

@@ -115,11 +115,7 @@ async fn quiet_localhost_login_prints_the_url_and_saves_the_login() {
     let (result, page) = machine.log_in(&[]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(page.contains("You are logged in"), "{page}");
-    assert!(
-        result.stdout.contains("earthengine cloud-platform"),
-        "{}",
-        result.stdout
-    );
+    result.assert_stdout("earthengine cloud-platform");
     assert_eq!(result.stderr, "");
     assert!(!result.stdout.contains("next "), "{}", result.stdout);
     let token = machine.stored()["refresh_token"]
@@ -128,19 +124,18 @@ async fn quiet_localhost_login_prints_the_url_and_saves_the_login() {
         .to_owned();
     assert!(!result.stdout.contains(&token));
     let init = machine
-        .run(&["init", "--json", "--project", PROJECT])
-        .await
-        .json();
+        .json(&["init", "--json", "--project", PROJECT])
+        .await;
     assert_eq!(init["credential"]["kind"], "earthengine_file");
 
-    let again = machine.run(&["auth", "login", "--json"]).await.json();
+    let again = machine.json(&["auth", "login", "--json"]).await;
     assert_eq!(again["outcome"], "reused");
     assert_eq!(
         again["credential"]["path"],
         machine.credentials().display().to_string()
     );
     let text = machine.run(&["authenticate"]).await;
-    assert!(text.stdout.contains("--force"), "{}", text.stdout);
+    text.assert_stdout("--force");
     // Without a terminal, the project is not selected, and nothing but the login was read.
     let next = "next          eectl project list, then eectl project set PROJECT\n";
     assert!(text.stdout.ends_with(next), "{}", text.stdout);
@@ -157,11 +152,7 @@ async fn scopes_that_were_not_granted_are_reported() {
         .auto_consent_only("jane@example.com", &["earthengine"]);
     let (result, _) = machine.log_in(&["--scopes", "earthengine,drive"]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
-    assert!(
-        result.stdout.contains("not granted   drive"),
-        "{}",
-        result.stdout
-    );
+    result.assert_stdout("not granted   drive");
     assert_eq!(machine.stored()["scopes"].as_array().unwrap().len(), 1);
     let scopes = machine.run(&["auth", "scopes"]).await;
     assert_eq!(
@@ -181,9 +172,8 @@ async fn notebook_login_works_in_two_steps_or_with_a_pasted_code() {
         code.split('<').next().unwrap().to_owned()
     };
     let first = machine
-        .run(&["authenticate", "--auth_mode=notebook", "--quiet", "--json"])
-        .await
-        .json();
+        .json(&["authenticate", "--auth_mode=notebook", "--quiet", "--json"])
+        .await;
     assert_eq!(first["outcome"], "begun");
     assert!(!machine.credentials().exists());
     let pasted = code_at(first["url"].as_str().unwrap().to_owned()).await;
@@ -210,30 +200,19 @@ async fn notebook_login_works_in_two_steps_or_with_a_pasted_code() {
     let text = machine
         .run(&["auth", "login", "--mode=notebook", "--quiet", "--force"])
         .await;
-    assert!(
-        text.stdout.contains("--authorization-code="),
-        "{}",
-        text.stdout
-    );
+    text.assert_stdout("--authorization-code=");
     let result = machine
         .run(&["auth", "login", "--mode=notebook", "--force"])
         .await;
     assert_eq!(result.status, 4);
-    assert!(
-        result.stderr.contains("no code was entered"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("no code was entered");
 }
 
 #[tokio::test]
 async fn second_login_step_needs_no_secret_argument() {
     let machine = consenting().await;
     let begin = ["auth", "login", "--mode=notebook", "--quiet", "--force"];
-    let first = machine
-        .run(&[&begin[..], &["--json"]].concat())
-        .await
-        .json();
+    let first = machine.json(&[&begin[..], &["--json"]].concat()).await;
     let verifier = first["code_verifier"].as_str().unwrap().to_owned();
     assert_eq!(
         first["command"],
@@ -282,7 +261,7 @@ async fn failed_login_says_why_and_saves_nothing() {
     machine.emulator.deny_consent();
     let (result, page) = machine.log_in(&[]).await;
     assert_eq!(result.status, 4, "{}", result.stderr);
-    assert!(result.stderr.contains("access_denied"), "{}", result.stderr);
+    result.assert_stderr("access_denied");
     assert!(page.contains("The login failed"), "{page}");
     let late = [
         "auth",
@@ -304,7 +283,7 @@ async fn failed_login_says_why_and_saves_nothing() {
         "paste it here",
         "Address of the page: ",
     ] {
-        assert!(result.stderr.contains(part), "{}", result.stderr);
+        result.assert_stderr(part);
     }
     assert!(!machine.credentials().parent().unwrap().exists());
 }
@@ -439,7 +418,7 @@ async fn ignored_sighup_stays_ignored() {
 #[tokio::test]
 async fn logout_removes_the_file_and_can_revoke_the_login() {
     let machine = consenting().await;
-    let gone = machine.run(&["auth", "logout", "--json"]).await.json();
+    let gone = machine.json(&["auth", "logout", "--json"]).await;
     assert_eq!(gone["removed"], false);
     let jane = machine.emulator.create_user("jane@example.com");
     let file = || {
@@ -450,21 +429,19 @@ async fn logout_removes_the_file_and_can_revoke_the_login() {
     };
     file();
     let result = machine.run(&["auth", "logout"]).await;
-    assert!(result.stdout.contains("removed"), "{}", result.stdout);
+    result.assert_stdout("removed");
     assert!(!machine.credentials().exists());
     file();
     let json = machine
-        .run(&["auth", "logout", "--revoke", "--json"])
-        .await
-        .json();
+        .json(&["auth", "logout", "--revoke", "--json"])
+        .await;
     assert_eq!(json["revocation"], "revoked");
     assert_eq!(json["removed"], true);
     assert_eq!(machine.paths(), ["POST oauth2.googleapis.com/revoke"]);
     file();
     let json = machine
-        .run(&["auth", "logout", "--revoke", "--json"])
-        .await
-        .json();
+        .json(&["auth", "logout", "--revoke", "--json"])
+        .await;
     assert_eq!(json["revocation"], "already_ended");
 }
 
@@ -474,7 +451,7 @@ async fn missing_scopes_are_fetched_from_tokeninfo() {
     let jane = machine.emulator.create_workforce_user("jane").json();
     let file = machine.file("workforce.json", jane);
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", &file);
-    let output = machine.run(&["auth", "scopes", "--json"]).await.json();
+    let output = machine.json(&["auth", "scopes", "--json"]).await;
     let scope = "https://www.googleapis.com/auth/cloud-platform";
     assert_eq!(output, serde_json::json!({"scopes": [scope]}));
     let requests = machine.paths();
@@ -482,6 +459,6 @@ async fn missing_scopes_are_fetched_from_tokeninfo() {
         requests.contains(&"POST oauth2.googleapis.com/tokeninfo".to_owned()),
         "{requests:?}"
     );
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let status = machine.json(&["auth", "status", "--json"]).await;
     assert_eq!(status["token"]["scopes"], output["scopes"]);
 }

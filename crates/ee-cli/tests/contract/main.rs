@@ -193,6 +193,11 @@ impl Machine {
         }
     }
 
+    /// Runs a command that must succeed and returns the JSON that it printed.
+    async fn json(&self, arguments: &[&str]) -> Value {
+        self.run(arguments).await.json()
+    }
+
     /// Runs `eectl … --json`, which must fail; returns the exit status and the error.
     async fn failure(&self, arguments: &[&str]) -> (i32, Value) {
         let result = self.run(&[arguments, &["--json"]].concat()).await;
@@ -216,6 +221,20 @@ impl Machine {
 }
 
 impl CommandOutput {
+    /// Fails unless standard output contains this text.
+    #[track_caller]
+    fn assert_stdout(&self, part: &str) {
+        let Self { stdout, stderr, .. } = self;
+        assert!(stdout.contains(part), "no {part:?}: {stdout}\n{stderr}");
+    }
+
+    /// Fails unless standard error contains this text.
+    #[track_caller]
+    fn assert_stderr(&self, part: &str) {
+        let Self { stdout, stderr, .. } = self;
+        assert!(stderr.contains(part), "no {part:?}: {stderr}\n{stdout}");
+    }
+
     fn json(&self) -> Value {
         assert_eq!(self.status, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap()
@@ -228,4 +247,8 @@ fn code(error: &Value) -> &str {
 
 fn message(error: &Value) -> &str {
     error["message"].as_str().unwrap()
+}
+
+fn remedy(error: &Value) -> &str {
+    error["remedy"].as_str().unwrap()
 }

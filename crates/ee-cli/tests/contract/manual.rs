@@ -20,7 +20,7 @@ async fn completions_of_every_shell_contain_the_commands() {
 async fn manual_is_printed_or_written_with_a_page_per_command() {
     let machine = Machine::new().await;
     let page = machine.run(&["man"]).await;
-    assert!(page.stdout.contains(".TH eectl 1"), "{}", page.stdout);
+    page.assert_stdout(".TH eectl 1");
     assert!(page.stdout.contains("doctor"));
     let dir = machine.home.path().join("share/man1");
     let result = machine

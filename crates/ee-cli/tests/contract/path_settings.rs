@@ -225,11 +225,7 @@ async fn text_given_as_a_path_is_a_usage_error() {
         .run(&["api", "config", "--input", "{\"a\": 1}"])
         .await;
     assert_eq!(result.status, 2);
-    assert!(
-        result.stderr.contains("--input is JSON, not a path"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("--input is JSON, not a path");
 }
 
 /// Escape sequences, a line break, a direction mark and an invisible character.
@@ -282,10 +278,10 @@ async fn no_command_prints_control_characters_of_paths() {
 
     // JSON contains the exact path.
     machine.file(&file, login(&machine, "ada@example.com"));
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let status = machine.json(&["auth", "status", "--json"]).await;
     let expected = home.join(".config/earthengine/credentials");
     assert_eq!(status["credential"]["path"], expected.to_str().unwrap());
-    let logout = machine.run(&["auth", "logout", "--json"]).await.json();
+    let logout = machine.json(&["auth", "logout", "--json"]).await;
     assert_eq!(logout["path"], expected.to_str().unwrap());
 
     // An invalid file, a missing file, a directory that cannot be written.

@@ -43,7 +43,7 @@ async fn list_shows_whether_earth_engine_is_ready_in_each_project() {
         )
     })
     .await;
-    let listed = machine.run(&["project", "list", "--json"]).await.json();
+    let listed = machine.json(&["project", "list", "--json"]).await;
     let project = |id: &str, number: &str, name: &str, api: &str, registration: &str| json!({"project": id, "number": number, "name": name, "api": api, "registration": registration});
     let with_error = |mut project: Value, code: &str| {
         project["error"] = json!(code);
@@ -122,12 +122,12 @@ async fn list_distinguishes_denial_from_server_failure() {
 async fn empty_project_list_says_where_to_create_one() {
     let machine = Machine::with_login(|b| b.project(Project::new(PROJECT).denied(true))).await;
     assert_eq!(
-        machine.run(&["project", "list", "--json"]).await.json(),
+        machine.json(&["project", "list", "--json"]).await,
         json!([])
     );
     let text = machine.run(&["project", "list"]).await;
     assert_eq!((text.status, text.stdout.as_str()), (0, ""));
-    assert!(text.stderr.contains("projectcreate"), "{}", text.stderr);
+    text.assert_stderr("projectcreate");
 }
 
 #[tokio::test]
@@ -141,12 +141,7 @@ async fn listing_without_permission_suggests_project_set() {
     machine.file(FILE, jane.earthengine_file_json(None));
     let (status, error) = machine.failure(&["project", "list"]).await;
     assert_eq!((status, code(&error)), (4, "insufficient_scopes"));
-    assert!(
-        error["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("eectl project set PROJECT")
-    );
+    assert!(remedy(&error).contains("eectl project set PROJECT"));
 }
 
 #[tokio::test]
@@ -169,7 +164,7 @@ async fn set_show_and_unset_change_only_the_project() {
         expected["project"] = json!(PROJECT);
         assert_eq!(machine.stored(), expected);
         assert_eq!(
-            machine.run(&["project", "show", "--json"]).await.json(),
+            machine.json(&["project", "show", "--json"]).await,
             json!({"project": PROJECT, "source": "earthengine_file", "warnings": []})
         );
         let removed = machine.run(&[unset, &["--json"]].concat()).await;
@@ -218,13 +213,7 @@ async fn set_warns_about_variables_that_take_precedence() {
     machine.set("EARTHENGINE_PROJECT", "other-project");
     let result = machine.run(&["project", "set", PROJECT]).await;
     assert_eq!(result.status, 0);
-    assert!(
-        result
-            .stderr
-            .contains("EARTHENGINE_PROJECT is set to other-project"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("EARTHENGINE_PROJECT is set to other-project");
     let quiet = machine.run(&["-q", "project", "set", PROJECT]).await;
     assert_eq!(quiet.stderr, "");
 }
@@ -276,7 +265,7 @@ async fn show_names_every_source_and_fails_without_one() {
         if let Some(variable) = variable {
             machine.set(variable, PROJECT);
         }
-        let shown = machine.run(&["project", "show", "--json"]).await.json();
+        let shown = machine.json(&["project", "show", "--json"]).await;
         assert_eq!(
             shown,
             json!({"project": PROJECT, "source": source, "warnings": []})
@@ -302,15 +291,12 @@ async fn check_verifies_the_given_or_configured_project() {
         json!({"project": PROJECT, "source": source, "api": "enabled",
             "registration": "REGISTERED_NOT_COMMERCIALLY", "warnings": []})
     };
-    let found = machine.run(&["project", "check", "--json"]).await.json();
+    let found = machine.json(&["project", "check", "--json"]).await;
     assert_eq!(found, checked("credentials_project"));
-    let named = machine
-        .run(&["project", "check", PROJECT, "--json"])
-        .await
-        .json();
+    let named = machine.json(&["project", "check", PROJECT, "--json"]).await;
     assert_eq!(named, checked("flag"));
     let text = machine.run(&["project", "check", PROJECT]).await;
-    assert!(text.stdout.contains("is ready"), "{}", text.stdout);
+    text.assert_stdout("is ready");
     let (status, error) = machine
         .failure(&["project", "check", "not-registered"])
         .await;
@@ -322,12 +308,7 @@ async fn select_without_a_terminal_suggests_set() {
     let machine = Machine::with_login(|b| b).await;
     let (status, error) = machine.failure(&["project", "select"]).await;
     assert_eq!((status, code(&error)), (2, "usage"));
-    assert!(
-        error["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("eectl project set PROJECT")
-    );
+    assert!(remedy(&error).contains("eectl project set PROJECT"));
     assert!(machine.paths().is_empty());
 }
 
@@ -345,9 +326,8 @@ async fn tier_is_shown_where_the_server_reports_it() {
         }
     }
     let json = machine
-        .run(&["init", "--project", "tiered", "--json"])
-        .await
-        .json();
+        .json(&["init", "--project", "tiered", "--json"])
+        .await;
     assert_eq!(json["tier"], "standard");
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 async fn found(machine: &Machine) -> (String, String, String) {
-    let found = machine.run(&["init", "--json"]).await.json();
+    let found = machine.json(&["init", "--json"]).await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (
         text(&found["credential"]["kind"]),
@@ -72,9 +72,8 @@ async fn credentials_are_found_in_the_documented_order() {
     }
 
     let given = machine
-        .run(&["init", "--json", "--credentials", &adc])
-        .await
-        .json();
+        .json(&["init", "--json", "--credentials", &adc])
+        .await;
     assert_eq!(given["credential"]["source"], "flag");
 }
 
@@ -132,10 +131,7 @@ async fn missing_credentials_exit_3_with_a_hint() {
     let (status, error) = machine.failure(&["init"]).await;
     assert_eq!((status, code(&error)), (3, "no_credentials"));
     assert!(
-        error["remedy"]
-            .as_str()
-            .unwrap()
-            .contains("GOOGLE_APPLICATION_CREDENTIALS"),
+        remedy(&error).contains("GOOGLE_APPLICATION_CREDENTIALS"),
         "{error}"
     );
     assert!(machine.paths().is_empty());

@@ -46,7 +46,7 @@ async fn status_describes_an_earth_engine_login() {
         ".config/earthengine/credentials",
         jane.earthengine_file_json(Some(PROJECT)),
     );
-    let mut status = machine.run(&["auth", "status", "--json"]).await.json();
+    let mut status = machine.json(&["auth", "status", "--json"]).await;
     // The Python client requests the scope `drive`, too.
     let warnings = status["warnings"].take();
     assert_eq!(warnings[0]["code"], "broad_scopes", "{warnings}");
@@ -74,7 +74,7 @@ async fn status_of_a_gcloud_login_has_account_and_quota_project() {
         ".config/gcloud/application_default_credentials.json",
         jane.authorized_user_json_with_quota_project(PROJECT),
     );
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let status = machine.json(&["auth", "status", "--json"]).await;
     assert_eq!(
         status["credential"],
         json!({
@@ -99,7 +99,7 @@ async fn ignored_variable_and_readable_file_are_warnings() {
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", "/some/key.json");
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let status = machine.json(&["auth", "status", "--json"]).await;
     let warnings = status["warnings"].as_array().unwrap();
     let codes: Vec<_> = warnings.iter().map(|w| w["code"].clone()).collect();
     assert_eq!(

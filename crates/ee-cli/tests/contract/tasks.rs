@@ -49,9 +49,8 @@ async fn tasks_are_listed_with_their_states() {
         (&["-s", "FAILED"], &[]),
     ] {
         let tasks = machine
-            .run(&[&["task", "list", "--json"], status].concat())
-            .await
-            .json();
+            .json(&[&["task", "list", "--json"], status].concat())
+            .await;
         let names = tasks.as_array().unwrap().iter();
         let names: Vec<&str> = names.map(|task| task["name"].as_str().unwrap()).collect();
         let expected: Vec<_> = expected
@@ -80,21 +79,13 @@ async fn info_shows_each_task_and_reports_missing_ones() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let json = machine.run(&["task", "info", &id, "--json"]).await.json();
+    let json = machine.json(&["task", "info", &id, "--json"]).await;
     assert_eq!(json[0]["metadata"]["state"], "SUCCEEDED");
     let result = machine.run(&["task", "info", "NONE", &id]).await;
     assert_eq!(result.status, 6);
-    assert!(result.stdout.contains(&id), "{}", result.stdout);
-    assert!(
-        result.stderr.contains("cannot read the task NONE"),
-        "{}",
-        result.stderr
-    );
-    assert!(
-        result.stderr.contains("eectl task list"),
-        "{}",
-        result.stderr
-    );
+    result.assert_stdout(&id);
+    result.assert_stderr("cannot read the task NONE");
+    result.assert_stderr("eectl task list");
     let (status, error) = machine.failure(&["task", "info", "a/b"]).await;
     assert_eq!((status, code(&error)), (2, "usage"));
 }
@@ -113,10 +104,7 @@ async fn tasks_are_cancelled_by_id_or_state() {
     let cancelled = machine.ok(&["task", "cancel", "running"]).await;
     assert_eq!(cancelled, format!("canceling {first}\n"));
     // The states of the others advance when they are read.
-    let cancelled = machine
-        .run(&["task", "cancel", &second, "--json"])
-        .await
-        .json();
+    let cancelled = machine.json(&["task", "cancel", &second, "--json"]).await;
     assert_eq!(cancelled, json!([{"id": second, "cancelled": true}]));
     let cancelled = machine.ok(&["task", "cancel", "all"]).await;
     assert_eq!(cancelled, format!("canceling {third}\n"));
@@ -160,13 +148,7 @@ async fn wait_ends_with_the_tasks_and_reports_failures() {
         "{}",
         result.stdout
     );
-    assert!(
-        result
-            .stderr
-            .contains("failed: Image.select: no band\nhint: "),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("failed: Image.select: no band\nhint: ");
 
     machine.emulator.fail_operation("first");
     machine.emulator.fail_operation("second");
@@ -198,7 +180,7 @@ async fn wait_stops_after_its_timeout() {
     let id = machine.start_import().await;
     let result = machine.run(&["task", "wait", "--timeout", "1", &id]).await;
     assert_eq!(result.status, 7, "{}", result.stderr);
-    assert!(result.stderr.contains("keeps running"), "{}", result.stderr);
+    result.assert_stderr("keeps running");
     machine.ok(&["task", "cancel", &id]).await;
     let (status, error) = machine.failure(&["task", "wait", "NONE"]).await;
     assert_eq!((status, code(&error)), (6, "not_found"));
@@ -215,11 +197,7 @@ async fn upload_sends_the_manifest_with_a_request_id() {
         "{}",
         result.stdout
     );
-    assert!(
-        result.stderr.contains("eectl task wait "),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("eectl task wait ");
     let request = machine.emulator.requests_to(API).pop().unwrap();
     assert_eq!(request.path, format!("/v1/projects/{PROJECT}/image:import"));
     let body = request.json();
@@ -236,10 +214,7 @@ async fn upload_sends_the_manifest_with_a_request_id() {
         &["--request-id", "import-1", "--description", "d", "--json"],
     ]
     .concat();
-    let (first, second) = (
-        machine.run(&chosen).await.json(),
-        machine.run(&chosen).await.json(),
-    );
+    let (first, second) = (machine.json(&chosen).await, machine.json(&chosen).await);
     assert_eq!(first["name"], second["name"]);
     assert_eq!(first["metadata"]["description"], "d");
     assert_eq!(machine.emulator.operations().len(), 2);
@@ -288,7 +263,7 @@ async fn lost_response_of_an_upload_is_retried_with_the_same_id() {
     assert_eq!((status, code(&error)), (6, "server_error"));
     let last = machine.emulator.requests_to(API).pop().unwrap();
     let id = last.json()["requestId"].as_str().unwrap().to_owned();
-    let remedy = error["remedy"].as_str().unwrap();
+    let remedy = remedy(&error);
     assert!(remedy.contains(&format!("--request-id {id},")), "{remedy}");
 }
 
@@ -300,11 +275,7 @@ async fn failed_upload_ends_with_the_status_of_a_failed_task() {
     machine.emulator.fail_operation("No such object.");
     let result = machine.run(&upload).await;
     assert_eq!(result.status, 8, "{}", result.stderr);
-    assert!(
-        result.stderr.contains("No such object."),
-        "{}",
-        result.stderr
-    );
+    result.assert_stderr("No such object.");
     machine.emulator.hang_operations(true);
     let result = machine.run(&[&upload[..], &["1"]].concat()).await;
     assert_eq!(result.status, 7, "{}", result.stderr);
@@ -441,7 +412,7 @@ async fn external_image_is_created_at_once() {
     assert_eq!(created, "created projects/ee-demo-project/assets/up\n");
     let (status, error) = machine.failure(&upload).await;
     assert_eq!((status, code(&error)), (6, "invalid_argument"));
-    let remedy = error["remedy"].as_str().unwrap();
+    let remedy = remedy(&error);
     assert!(remedy.contains("--force"), "{error}");
     let forced = machine
         .run(&[&upload[..], &["-f", "--json"]].concat())

@@ -312,7 +312,7 @@ async fn notebook_login_prompts_for_the_code() {
     assert!(shown.contains("project set to ee-demo-project"), "{shown}");
     assert!(shown.contains("next          eectl doctor"), "{shown}");
     assert_eq!(machine.project(), Some(json!(PROJECT)));
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let status = machine.json(&["auth", "status", "--json"]).await;
     assert_eq!(status["warnings"][0]["code"], "login_expires");
     assert!(
         status["warnings"][0]["message"]

@@ -111,7 +111,7 @@ async fn interrupted_download_leaves_the_file_as_it_was() {
         .await;
     assert_eq!((status, code(&error)), (1, "io"), "{error}");
     assert!(message(&error).contains("none/config.json"), "{error}");
-    let saved = machine.run(&[&save[..], &["--json"]].concat()).await.json();
+    let saved = machine.json(&[&save[..], &["--json"]].concat()).await;
     assert_eq!(saved["path"], "old.json");
     assert_eq!(saved["bytes"], fs::metadata(&file).unwrap().len());
 }

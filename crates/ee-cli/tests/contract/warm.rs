@@ -21,9 +21,9 @@ fn token_requests(machine: &Machine) -> usize {
 async fn second_run_sends_one_request() {
     let machine = machine().await;
     let requests = |init: Value| init["requests"].as_u64().unwrap();
-    assert_eq!(requests(machine.run(&["init", "--json"]).await.json()), 2);
-    assert_eq!(requests(machine.run(&["init", "--json"]).await.json()), 1);
-    machine.run(&["api", "config"]).await.json();
+    assert_eq!(requests(machine.json(&["init", "--json"]).await), 2);
+    assert_eq!(requests(machine.json(&["init", "--json"]).await), 1);
+    machine.json(&["api", "config"]).await;
     let first = machine.run(&["auth", "token"]).await.stdout;
     assert_eq!(machine.run(&["auth", "token"]).await.stdout, first);
     assert_eq!(token_requests(&machine), 1);
@@ -37,10 +37,7 @@ async fn second_run_sends_one_request() {
 async fn disabled_cache_is_neither_read_nor_written() {
     let machine = machine().await;
     for _ in 0..2 {
-        machine
-            .run(&["init", "--no-token-cache", "--json"])
-            .await
-            .json();
+        machine.json(&["init", "--no-token-cache", "--json"]).await;
     }
     assert_eq!(token_requests(&machine), 2);
     let kept = machine.home.path().join(".cache");
@@ -72,18 +69,18 @@ async fn hundred_concurrent_runs_request_one_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_cached_token_is_replaced_silently() {
     let machine = machine().await;
-    machine.run(&["init", "--json"]).await.json();
+    machine.json(&["init", "--json"]).await;
     machine.emulator.expire_tokens();
     let again = machine.run(&["init", "--json"]).await;
     assert_eq!(again.stderr, "");
     assert_eq!(again.json()["requests"], 3, "rejected, renewed, accepted");
-    assert_eq!(machine.run(&["init", "--json"]).await.json()["requests"], 1);
+    assert_eq!(machine.json(&["init", "--json"]).await["requests"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn corrupt_cache_file_is_ignored() {
     let machine = machine().await;
-    machine.run(&["init", "--json"]).await.json();
+    machine.json(&["init", "--json"]).await;
     let dir = earthengine::Environment::empty()
         .with_home(machine.home.path())
         .with_var("LOCALAPPDATA", machine.variables["LOCALAPPDATA"].as_str())
@@ -100,7 +97,7 @@ async fn corrupt_cache_file_is_ignored() {
     let again = machine.run(&["init", "--json"]).await;
     assert_eq!(again.stderr, "");
     assert_eq!(again.json()["requests"], 2);
-    assert_eq!(machine.run(&["init", "--json"]).await.json()["requests"], 1);
+    assert_eq!(machine.json(&["init", "--json"]).await["requests"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
