@@ -9,13 +9,13 @@ use earthengine::token::{
     AccessToken, Grant, HttpClient, ManualClock, RetryPolicy, SecretString, TokenCache,
     TokenEndpoint, source_fn,
 };
-use earthengine::{Credentials, EarthEngine, Endpoints};
+use earthengine::{Credentials, EarthEngine};
 use ee_emulator::{Emulator, EmulatorClock, Fault, Project};
 use ee_test_support::faulty_server::NetworkFault;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::google_hosts::{GoogleHosts, Host, PROJECT, ROBOT, constant};
+use crate::google_hosts::{GoogleHosts, Host, PROJECT, ROBOT, constant, isolated};
 use crate::hosts::{BadCertificate, HostFault};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -30,14 +30,8 @@ async fn with_clock(set: impl FnOnce(&EmulatorClock)) -> Emulator {
 }
 
 async fn connect(emulator: &Emulator, credential: String) -> EarthEngine {
-    EarthEngine::builder()
-        .isolated()
-        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
-        .credentials_json(credential)
-        .project(PROJECT)
-        .connect()
-        .await
-        .unwrap()
+    let builder = isolated(emulator.address()).credentials_json(credential);
+    builder.connect().await.unwrap()
 }
 
 fn token_requests(emulator: &Emulator) -> usize {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use earthengine::credentials::{CredentialOptions, Environment, Search};
 use earthengine::token::{AccessToken, HttpClient, RetryPolicy};
-use earthengine::{Credentials, EarthEngine, Endpoint, Endpoints, Error, ErrorKind};
+use earthengine::{
+    Credentials, EarthEngine, EarthEngineBuilder, Endpoint, Endpoints, Error, ErrorKind,
+};
 use ee_emulator::{Emulator, GoogleError, Project};
 use ee_test_support::certificates::{Authority, Certificate};
 use ee_test_support::faulty_server::{FaultyServer, NetworkFault, Upstream};
@@ -433,6 +435,14 @@ pub(crate) async fn succeeds_with_one_request(
     };
     assert!(took <= backoff + SLACK, "{host:?} recovered after {took:?}");
     took
+}
+
+/// Returns a builder that uses only the emulator at this address.
+pub(crate) fn isolated(address: SocketAddr) -> EarthEngineBuilder {
+    EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(address).unwrap())
+        .project(PROJECT)
 }
 
 pub(crate) fn constant(value: i64) -> Value {

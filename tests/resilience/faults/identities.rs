@@ -4,10 +4,10 @@ use std::fs;
 
 use earthengine::credentials::{CredentialOptions, DiskTokenCache};
 use earthengine::token::HttpClient;
-use earthengine::{Credentials, EarthEngine, Endpoints, ErrorKind};
+use earthengine::{Credentials, Endpoints, ErrorKind};
 use ee_emulator::{Emulator, Project, ServiceAccount};
 
-use crate::google_hosts::{PROJECT, constant};
+use crate::google_hosts::{PROJECT, constant, isolated};
 
 const HOST: &str = "oauth2.googleapis.com";
 
@@ -34,14 +34,8 @@ async fn replaced_credential_file_never_changes_the_identity() {
         fs::rename(new, &file).unwrap();
     };
     replace_file(&current);
-    let ee = EarthEngine::builder()
-        .isolated()
-        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
-        .credentials_file(&file)
-        .project(PROJECT)
-        .connect()
-        .await
-        .unwrap();
+    let builder = isolated(emulator.address()).credentials_file(&file);
+    let ee = builder.connect().await.unwrap();
 
     replace_file(&other);
     assert_eq!(ee.compute::<i64>(&constant(1)).await.unwrap(), 1);
@@ -112,11 +106,8 @@ async fn denied_identity_causes_no_token_renewal() {
     let emulator = builder.start().await.unwrap();
     let connect = |email: &str| {
         let login = emulator.create_user(email).earthengine_file_json(None);
-        let builder = EarthEngine::builder()
-            .isolated()
-            .endpoints(Endpoints::emulator(emulator.address()).unwrap())
-            .credentials_json(login);
-        builder.project(PROJECT).connect()
+        let builder = isolated(emulator.address());
+        builder.credentials_json(login).connect()
     };
     let error = connect("john@example.com").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectDenied, "{error}");

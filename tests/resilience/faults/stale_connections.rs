@@ -1,10 +1,9 @@
 //! Pooled connections that end before the next request.
 
-use earthengine::{EarthEngine, Endpoints};
 use ee_emulator::{Emulator, Project};
 use ee_test_support::relay::{End, Relay};
 
-use crate::google_hosts::{PROJECT, ROBOT, constant};
+use crate::google_hosts::{PROJECT, ROBOT, constant, isolated};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stale_connection_loses_no_request() {
@@ -12,14 +11,8 @@ async fn stale_connection_loses_no_request() {
     let emulator = builder.start().await.unwrap();
     let relay = Relay::start(emulator.address()).await.unwrap();
     let robot = emulator.create_service_account(ROBOT, PROJECT);
-    let ee = EarthEngine::builder()
-        .isolated()
-        .endpoints(Endpoints::emulator(relay.address()).unwrap())
-        .credentials_json(robot.json_key())
-        .project(PROJECT)
-        .connect()
-        .await
-        .unwrap();
+    let builder = isolated(relay.address()).credentials_json(robot.json_key());
+    let ee = builder.connect().await.unwrap();
     assert_eq!(emulator.connections(), 1, "the connection is pooled");
     for (number, end) in (1..=20_i64).zip([End::Reset, End::Closed].into_iter().cycle()) {
         relay.end(end).await;
