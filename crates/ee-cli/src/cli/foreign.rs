@@ -31,76 +31,60 @@ const SAME: [(&str, &str); 17] = [
 ];
 
 /// Commands that differ from ours, with advice and our command.
-const DIFFERENT: [(&str, &str, &str); 17] = [
+const DIFFERENT: [(&[&str], &str, &str); 13] = [
     (
-        "auth activate-service-account",
+        &["auth activate-service-account"],
         "Pass the key file with --credentials, or set GOOGLE_APPLICATION_CREDENTIALS to its path.",
         "eectl doctor --credentials key.json",
     ),
     (
-        "auth application-default revoke",
+        &["auth application-default revoke", "auth revoke"],
         "Log out and revoke the login.",
         "eectl auth logout --revoke",
     ),
     (
-        "auth application-default set-quota-project",
+        &["auth application-default set-quota-project"],
         "Set the project that is billed.",
         "eectl project set PROJECT",
     ),
-    ("auth refresh", "Log in again.", "eectl auth login --force"),
     (
-        "auth revoke",
-        "Log out and revoke the login.",
-        "eectl auth logout --revoke",
+        &["auth refresh"],
+        "Log in again.",
+        "eectl auth login --force",
     ),
     (
-        "config list",
+        &["config list", "project current", "project get"],
         "Show the project that programs use.",
         "eectl project show",
     ),
-    ("config", "Set the project.", "eectl project set PROJECT"),
+    (&["config"], "Set the project.", "eectl project set PROJECT"),
     (
-        "model",
+        &["model"],
         "Models are prepared with Google's command, which runs TensorFlow.",
         "earthengine model prepare",
     ),
     (
-        "project current",
-        "Show the project that programs use.",
-        "eectl project show",
-    ),
-    (
-        "project get",
-        "Show the project that programs use.",
-        "eectl project show",
-    ),
-    (
-        "project switch",
+        &["project switch", "project use"],
         "Set the project, or pick it in a list with `eectl project select`.",
         "eectl project set PROJECT",
     ),
+    (&["projects"], "List your projects.", "eectl project list"),
     (
-        "project use",
-        "Set the project, or pick it in a list with `eectl project select`.",
-        "eectl project set PROJECT",
-    ),
-    ("projects", "List your projects.", "eectl project list"),
-    (
-        "services",
+        &["services"],
         "The API is enabled with gcloud, or on the page that `eectl doctor` shows.",
         "gcloud services enable earthengine.googleapis.com --project=PROJECT",
     ),
     (
-        "upload_manifest",
+        &["upload_manifest"],
         "Pass the file with --manifest.",
         "eectl upload image --manifest FILE",
     ),
     (
-        "upload_table_manifest",
+        &["upload_table_manifest"],
         "Pass the file with --manifest.",
         "eectl upload table --manifest FILE",
     ),
-    ("version", "Print the version.", "eectl --version"),
+    (&["version"], "Print the version.", "eectl --version"),
 ];
 
 /// The options of the `earthengine` command with two letters after one dash, which would be two options
@@ -152,8 +136,9 @@ pub(super) fn translate(args: &[OsString]) -> Result<Vec<OsString>, CliError> {
             return Ok(translated);
         }
     }
-    for (theirs, advice, ours) in DIFFERENT {
-        if matching(&words, theirs).is_some() {
+    for (names, advice, ours) in DIFFERENT {
+        let mut names = names.iter();
+        if let Some(theirs) = names.find(|theirs| matching(&words, theirs).is_some()) {
             return Err(CliError::usage_with_remedy(
                 &format!("`eectl {theirs}` is not a command"),
                 Remedy::new(advice).command(ours),
@@ -277,11 +262,12 @@ mod tests {
 
     #[test]
     fn other_foreign_commands_point_to_ours() {
-        for (theirs, _, ours) in DIFFERENT {
-            let [text, _] = translated(&format!("eectl {theirs} x"))
-                .unwrap_err()
-                .rendered();
-            assert!(text.contains(ours), "{text}");
+        for (names, _, ours) in DIFFERENT {
+            for theirs in names {
+                let error = translated(&format!("eectl {theirs} x")).unwrap_err();
+                let [text, _] = error.rendered();
+                assert!(text.contains(ours), "{text}");
+            }
         }
     }
 
@@ -305,7 +291,8 @@ mod tests {
             assert!(exists(line), "{line}");
         }
         let theirs = SAME.iter().map(|(theirs, _)| *theirs);
-        for line in theirs.chain(DIFFERENT.iter().map(|(theirs, ..)| *theirs)) {
+        let differing = DIFFERENT.iter().flat_map(|(names, ..)| *names);
+        for line in theirs.chain(differing.copied()) {
             let mut known = &command();
             let is_ours = line.split(' ').all(|word| {
                 let found = known
