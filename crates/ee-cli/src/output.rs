@@ -50,6 +50,14 @@ pub(crate) fn print_json_with_secrets(value: &Value) -> Result<(), CliError> {
     }
 }
 
+/// Writes a JSON object: on one line with `--json`, indented otherwise.
+pub(crate) fn print_object(global: &Global, object: &Value) -> Result<(), CliError> {
+    match global.json {
+        true => print_json(object),
+        false => print(format!("{object:#}\n")),
+    }
+}
+
 /// Writes a response verbatim, or what `--jq` makes of it.
 pub(crate) fn print_response(body: &[u8]) -> Result<(), CliError> {
     match FILTER.get() {

@@ -11,13 +11,13 @@ pub(crate) mod size;
 mod tree;
 
 use earthengine::AssetName;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::session::{Session, asset_name};
 use crate::cli::Global;
 use crate::cli::asset::{Asset, AssetCommand, AssetId, Move};
 use crate::error::CliError;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_object};
 
 pub(crate) async fn run(global: &Global, asset: &Asset) -> Result<(), CliError> {
     match &asset.command {
@@ -58,14 +58,6 @@ pub(crate) async fn rename(global: &Global, arguments: &Move) -> Result<(), CliE
         return print_json(&json!(moved));
     }
     print(format!("moved {from} to {to}\n"))
-}
-
-/// Prints a JSON object: on one line with `--json`, indented otherwise.
-fn print_object(global: &Global, object: &Value) -> Result<(), CliError> {
-    match global.json {
-        true => print_json(object),
-        false => print(format!("{object:#}\n")),
-    }
 }
 
 /// Parses the name of an asset that is to be written.

@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::cli::asset::{Acl, AclCommand, ChangeAcl, SetAcl};
 use crate::command::session::{Session, asset_name};
 use crate::error::CliError;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_object};
 
 const OWNER: &str = "roles/owner";
 const READER: &str = "roles/viewer";
@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, arguments: &Acl) -> Result<(), CliError
             let name = asset_name(&arguments.asset)?;
             let session = Session::connect(global).await?;
             let policy = session.policy(&name).await?;
-            super::print_object(global, &as_acl(&policy))
+            print_object(global, &as_acl(&policy))
         }
         AclCommand::Set(arguments) => set(global, arguments).await,
         AclCommand::Ch(arguments) => change(global, arguments).await,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::{Global, ProjectConfigCommand};
 use crate::command::session::Session;
 use crate::error::CliError;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_object};
 use crate::words::count;
 
 pub(super) async fn run(global: &Global, command: &ProjectConfigCommand) -> Result<(), CliError> {
@@ -23,10 +23,7 @@ async fn get(session: &Session<'_>) -> Result<(), CliError> {
     let config = session.ee.get_json::<Value>(&path).await;
     let what = format!("read the configuration of {id}");
     let config = config.map_err(|error| session.error(&what, error))?;
-    match session.global.json {
-        true => print_json(&config),
-        false => print(format!("{config:#}\n")),
-    }
+    print_object(session.global, &config)
 }
 
 async fn set(session: &Session<'_>, exports: u32) -> Result<(), CliError> {
