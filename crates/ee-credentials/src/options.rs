@@ -181,3 +181,10 @@ impl CredentialOptions {
         }
     }
 }
+
+/// Returns options whose requests go to this emulator.
+#[cfg(test)]
+pub(crate) fn options(emulator: &ee_emulator::Emulator) -> CredentialOptions {
+    let endpoints = ee_token::Endpoints::emulator(emulator.address()).unwrap();
+    CredentialOptions::new(HttpClient::new(endpoints))
+}

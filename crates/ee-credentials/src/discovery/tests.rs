@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Platform;
+use crate::options::options;
 
 const LOGIN: &str = r#"{"refresh_token": "1//canary-ee", "project": "ee-file-project"}"#;
 const USER: &str = r#"{"type": "authorized_user", "client_id": "764086051850-x", "client_secret": "s", "refresh_token": "1//canary-adc"}"#;
@@ -610,14 +611,12 @@ async fn world_readable_file_is_a_warning() {
 
 #[tokio::test]
 async fn metadata_server_is_searched_last() {
-    use ee_token::{Endpoints, HttpClient};
     let emulator = ee_emulator::Emulator::builder()
         .metadata_server("vm@x", "ee-demo-project", &["cloud-platform"])
         .start()
         .await
         .unwrap();
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = CredentialOptions::new(HttpClient::new(endpoints));
+    let options = options(&emulator);
     let home = Home::new();
     let environment = home.environment().with_metadata_probe(true);
     let search = Search::new(environment, options);

@@ -1,8 +1,8 @@
-use ee_token::Endpoints;
+use ee_emulator::{Emulator, Fault};
 use serde_json::{Value, json};
 
 use super::*;
-use ee_emulator::{Emulator, Fault};
+use crate::options::options;
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const HOST: &str = "iamcredentials.googleapis.com";
@@ -11,7 +11,7 @@ async fn request(fault: Fault) -> Result<AccessToken, Error> {
     let emulator = Emulator::start().await.unwrap();
     // For every attempt.
     emulator.fault(HOST, fault.times(5));
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
+    let http = options(&emulator).http;
     let url = format!("https://{HOST}/v1/projects/-/serviceAccounts/{TARGET}{METHOD}");
     generate_access_token(
         &http,

@@ -61,16 +61,12 @@ pub(crate) fn load(
 #[cfg(test)]
 mod tests {
     use ee_emulator::{Emulator, Fault};
-    use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes};
+    use ee_token::{ErrorKind as Token, Scopes};
     use serde_json::json;
 
     use super::*;
+    use crate::options::options;
     use crate::{Credentials, ErrorKind};
-
-    fn options(emulator: &Emulator) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints))
-    }
 
     #[tokio::test]
     async fn authorized_user_request_has_these_fields() {

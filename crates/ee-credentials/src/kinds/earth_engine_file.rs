@@ -456,15 +456,10 @@ fn other_kind(location: &Location, kind: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use ee_emulator::Emulator;
-    use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
 
     use super::*;
+    use crate::options::options;
     use crate::{Credentials, ErrorKind};
-
-    fn options(emulator: &Emulator) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints))
-    }
 
     #[tokio::test]
     async fn login_file_request_has_earth_engines_client() {

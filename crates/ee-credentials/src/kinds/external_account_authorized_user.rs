@@ -165,16 +165,11 @@ impl fmt::Debug for WorkforceUser {
 #[cfg(test)]
 mod tests {
     use ee_emulator::Emulator;
-    use ee_token::{Endpoints, HttpClient};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::options::options;
     use crate::{Credentials, ErrorKind};
-
-    fn options(emulator: &Emulator) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints))
-    }
 
     #[tokio::test]
     async fn client_uses_basic_authentication() {

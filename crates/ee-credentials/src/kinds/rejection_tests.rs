@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use ee_emulator::{Emulator, Fault};
-use ee_token::{Endpoints, HttpClient, ManualClock, TokenCache};
+use ee_token::{ManualClock, TokenCache};
 use serde_json::{Value, json};
 
-use crate::CredentialOptions;
 use crate::input::location::Location;
 use crate::kinds;
+use crate::options::options;
 
 const TOKENS: &str = "oauth2.googleapis.com";
 const STS: &str = "sts.googleapis.com";
@@ -68,8 +68,7 @@ async fn kinds() -> (
 }
 
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = CredentialOptions::new(HttpClient::new(endpoints));
+    let options = options(emulator);
     let credential = kinds::load(&file.to_string(), &Location::InMemory, &options).unwrap();
     TokenCache::with_clock(credential.source, clock)
 }

@@ -1,8 +1,9 @@
 use ee_emulator::Emulator;
-use ee_token::{AccessToken, Endpoints};
+use ee_token::AccessToken;
 use serde_json::json;
 
 use super::*;
+use crate::options::options;
 use crate::{Platform, ServiceAccountKey};
 
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
@@ -21,10 +22,9 @@ impl Machine {
             .start()
             .await
             .unwrap();
-        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
         Self {
             home: tempfile::tempdir().unwrap(),
-            http: HttpClient::new(endpoints),
+            http: options(&emulator).http,
             emulator,
         }
     }

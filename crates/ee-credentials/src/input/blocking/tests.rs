@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
 
 use ee_emulator::{Emulator, User};
-use ee_token::{Endpoints, Error, ErrorKind as Token, HttpClient, TokenSource};
+use ee_token::{Error, ErrorKind as Token, TokenSource};
 use serde_json::json;
 
 use super::*;
@@ -14,6 +14,7 @@ use crate::input::file::faults::{self, Fault, inject};
 use crate::input::file::read;
 use crate::input::location::Location;
 use crate::kinds;
+use crate::options::options;
 use crate::source::reloading;
 use crate::{CredentialOptions, Credentials, Environment, Platform, Search};
 
@@ -159,10 +160,8 @@ impl Machine {
     }
 
     fn options(&self) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
         let allowed = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
-        CredentialOptions::new(HttpClient::new(endpoints))
-            .environment(Environment::empty().with_var(allowed, "1"))
+        options(&self.emulator).environment(Environment::empty().with_var(allowed, "1"))
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::Environment;
 use crate::kinds::external_account::config::{AWS4_REQUEST, MTLS};
+use crate::options::options;
 use crate::{Credentials, ErrorKind};
 
 mod aws;
@@ -65,8 +66,7 @@ impl Machine {
     }
 
     fn options(&self) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints)).environment(self.environment.clone())
+        options(&self.emulator).environment(self.environment.clone())
     }
 
     fn load(&self, account: &Value) -> Result<Credentials, Error> {

@@ -1,19 +1,19 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ee_emulator::Emulator;
-use ee_token::{Endpoints, ErrorKind as Token};
+use ee_token::ErrorKind as Token;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Credentials;
+use crate::options::options;
 
 const AUDIENCE: &str = "https://my-service.gdch.test";
 
 async fn start() -> (Emulator, ee_emulator::ServiceIdentity, CredentialOptions) {
     let emulator = Emulator::start().await.unwrap();
     let identity = emulator.create_service_identity("my-project", "my-robot");
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = CredentialOptions::new(HttpClient::new(endpoints))
+    let options = options(&emulator)
         .allow_host(identity.host())
         .gdch_audience(AUDIENCE);
     (emulator, identity, options)

@@ -1,5 +1,5 @@
 use ee_emulator::{Emulator, Fault};
-use ee_token::{Endpoints, ManualClock};
+use ee_token::ManualClock;
 use serde_json::{Value, json};
 
 use super::file::load;
@@ -7,6 +7,7 @@ use super::*;
 use crate::iam::account::{iam_scopes, is_account};
 use crate::input::json::JsonObject;
 use crate::input::location::Location;
+use crate::options::options;
 use crate::{CredentialOptions, Credentials, Environment, ErrorKind, kinds};
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
@@ -23,11 +24,6 @@ async fn start() -> Emulator {
         emulator.create_service_account(email, "ee-demo-project");
     }
     emulator
-}
-
-fn options(emulator: &Emulator) -> CredentialOptions {
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    CredentialOptions::new(HttpClient::new(endpoints))
 }
 
 fn key(emulator: &Emulator) -> Value {

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::Credentials;
+use crate::options::options;
 
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
@@ -16,11 +17,6 @@ async fn machine() -> (Emulator, CredentialOptions) {
         .unwrap();
     let options = options(&emulator);
     (emulator, options)
-}
-
-fn options(emulator: &Emulator) -> CredentialOptions {
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    CredentialOptions::new(HttpClient::new(endpoints))
 }
 
 fn with_probe() -> Environment {

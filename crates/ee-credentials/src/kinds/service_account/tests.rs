@@ -1,9 +1,10 @@
 use ee_emulator::{Emulator, Fault, RecordedRequest, RsaKey};
-use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
+use ee_token::ErrorKind as Token;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Credentials;
+use crate::options::options;
 
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const PROJECT: &str = "ee-demo-project";
@@ -11,8 +12,7 @@ const PROJECT: &str = "ee-demo-project";
 async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, CredentialOptions) {
     let emulator = Emulator::start().await.unwrap();
     let account = emulator.create_service_account(ROBOT, PROJECT);
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = CredentialOptions::new(HttpClient::new(endpoints));
+    let options = options(&emulator);
     (emulator, account, options)
 }
 

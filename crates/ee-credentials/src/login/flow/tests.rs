@@ -15,6 +15,7 @@ use super::super::PromptFuture;
 use super::*;
 use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET};
 use crate::login::session::granted_of;
+use crate::options::options;
 use crate::{ErrorKind, Platform};
 
 /// A simulated machine and its user.
@@ -150,8 +151,7 @@ impl Machine {
     }
 
     fn flow(&self, mode: &str) -> LoginFlow {
-        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        LoginFlow::new(self.environment.clone(), HttpClient::new(endpoints))
+        LoginFlow::new(self.environment.clone(), options(&self.emulator).http)
             .mode(mode.parse().unwrap())
     }
 

@@ -4,6 +4,7 @@ use ee_emulator::Emulator;
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
 
 use super::*;
+use crate::options::options;
 
 const ID: &str = "987654321098-web.apps.googleusercontent.com";
 const SECRET: &str = "canary-secret";
@@ -15,8 +16,7 @@ async fn emulator() -> Emulator {
 }
 
 fn flow(emulator: &Emulator) -> WebFlow {
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
-    WebFlow::new(ID, SECRET, CALLBACK, CredentialOptions::new(http)).unwrap()
+    WebFlow::new(ID, SECRET, CALLBACK, options(emulator)).unwrap()
 }
 
 /// Visits the consent page like a browser and returns the query of the callback.

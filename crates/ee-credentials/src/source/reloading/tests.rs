@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ee_emulator::{Emulator, Fault};
-use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
+use ee_token::ErrorKind as Token;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Credentials;
+use crate::options::options;
 
 struct Machine {
     emulator: Emulator,
@@ -36,8 +37,7 @@ impl Machine {
     }
 
     fn options(&self) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints))
+        options(&self.emulator)
     }
 
     fn credentials(&self) -> Credentials {

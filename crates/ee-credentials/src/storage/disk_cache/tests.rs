@@ -9,6 +9,7 @@ use super::source::{Lookup, MAX_WAIT, pauses};
 use super::*;
 use crate::CredentialOptions;
 use crate::Credentials;
+use crate::options::options;
 use crate::storage::private_file::killed;
 
 struct Machine {
@@ -32,8 +33,7 @@ impl Machine {
     }
 
     fn options(&self) -> CredentialOptions {
-        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(self.token_cache())
+        options(&self.emulator).disk_cache(self.token_cache())
     }
 
     /// Returns the credentials as a new process loads them.

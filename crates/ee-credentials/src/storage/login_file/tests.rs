@@ -1,11 +1,11 @@
 //! The guarantees of the login file: no lost changes, no partial writes, no access for other users.
 
 use ee_emulator::Emulator;
-use ee_token::Endpoints;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::options::options;
 use crate::storage::private_file::killed;
 
 fn store() -> (TempDir, LoginFile) {
@@ -573,7 +573,7 @@ fn kill_during_a_backup_keeps_the_contents() {
 #[tokio::test]
 async fn revoke_ends_the_grant_then_removes_the_file() {
     let emulator = Emulator::start().await.unwrap();
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
+    let http = options(&emulator).http;
     let jane = emulator.create_user("jane@example.com");
     let (_dir, store) = store();
     let save = || {
@@ -604,7 +604,7 @@ async fn login_saved_during_revocation_is_kept() {
     let emulator = Emulator::start().await.unwrap();
     let slow = ee_emulator::Fault::delay(Duration::from_millis(300));
     emulator.fault("oauth2.googleapis.com", slow);
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
+    let http = options(&emulator).http;
     let jane = emulator.create_user("jane@example.com");
     let (_dir, store) = store();
     store
@@ -646,7 +646,7 @@ fn inaccessible_file_is_not_reported_as_absent() {
 #[tokio::test]
 async fn failed_revocation_keeps_the_file() {
     let emulator = Emulator::start().await.unwrap();
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
+    let http = options(&emulator).http;
     let (_dir, store) = store();
     store.save_login(&login("1//canary")).unwrap();
     emulator.shutdown().await;

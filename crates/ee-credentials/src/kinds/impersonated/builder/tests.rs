@@ -1,7 +1,8 @@
 use ee_emulator::Emulator;
-use ee_token::{AccessToken, Endpoints, HttpClient};
+use ee_token::AccessToken;
 
 use super::*;
+use crate::options::options;
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
@@ -17,8 +18,7 @@ async fn start() -> (Emulator, CredentialOptions) {
     for email in [TARGET, MIDDLE, ROBOT] {
         emulator.create_service_account(email, "ee-demo-project");
     }
-    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = CredentialOptions::new(HttpClient::new(endpoints));
+    let options = options(&emulator);
     (emulator, options)
 }
 

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use ee_emulator::Emulator;
-use ee_token::{Endpoints, Scopes};
+use ee_token::Scopes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::options::options;
 use crate::storage::private_file::killed;
 
 fn accounts() -> (TempDir, Accounts) {
@@ -281,7 +282,7 @@ fn removal_includes_the_copy_of_the_active_account() {
 #[tokio::test]
 async fn revocation_removes_the_account_and_its_copy() {
     let emulator = Emulator::start().await.unwrap();
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
+    let http = options(&emulator).http;
     let (_dir, accounts) = accounts();
     let jane = emulator.create_user("jane@example.com");
     let work = name("work");
