@@ -30,7 +30,7 @@ use crate::input::restored::restored;
 use crate::kinds;
 use crate::kinds::account_name::AccountName;
 use crate::kinds::earth_engine_file::EarthEngineFile;
-use crate::kinds::metadata_server::{self, Detection};
+use crate::kinds::metadata_server::detection::{Detection, detect};
 use crate::source::reloading::Reader;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
@@ -534,7 +534,7 @@ impl Search {
     }
 
     async fn metadata_server(&self) -> Result<Lookup, Error> {
-        match metadata_server::detect(&self.environment, &self.options).await? {
+        match detect(&self.environment, &self.options).await? {
             Detection::NotFound(why) => Ok(Lookup::NotFound(why.into())),
             Detection::Server(server) => {
                 self.options

@@ -3,10 +3,12 @@ use ee_token::{Endpoints, ManualClock, TokenCache};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::detection::{ADDRESS, Detection, detect, url};
 use super::*;
-use crate::Credentials;
 use crate::options::options;
+use crate::{CredentialOptions, Credentials, Environment, ErrorKind};
 
+const HOST: &str = "metadata.google.internal";
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
 async fn machine() -> (Emulator, CredentialOptions) {
@@ -23,11 +25,23 @@ fn with_probe() -> Environment {
     Environment::empty().with_metadata_probe(true)
 }
 
-async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
+async fn detected(
+    environment: &Environment,
+    options: &CredentialOptions,
+) -> Option<Arc<MetadataServer>> {
     match detect(environment, options).await.unwrap() {
-        Detection::Server(server) => Some(Credentials::from_metadata_server(server, options)),
+        Detection::Server(server) => Some(server),
         Detection::NotFound(_) => None,
     }
+}
+
+async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
+    let server = detected(environment, options).await?;
+    Some(Credentials::from_metadata_server(server, options))
+}
+
+fn on_google_machine() -> Environment {
+    with_probe().with_dmi_product_name("Google Compute Engine")
 }
 
 #[tokio::test]
@@ -89,19 +103,17 @@ async fn metadata_server_is_detected_by_probe_or_firmware() {
     let options = options(&emulator);
     assert!(server(&with_probe(), &options).await.is_none());
     assert_eq!(emulator.requests().len(), 3);
-    let google = with_probe().with_dmi_product_name("Google Compute Engine");
-    assert!(server(&google, &options).await.is_some());
+    assert!(server(&on_google_machine(), &options).await.is_some());
 }
 
 #[tokio::test]
 async fn metadata_token_lifetime_starts_with_the_last_attempt() {
     let (emulator, options) = machine().await;
     let credentials = server(&with_probe(), &options).await.unwrap();
-    let host = "metadata.google.internal";
-    emulator.fault(host, Fault::status(503).header("retry-after", "1").times(1));
+    emulator.fault(HOST, Fault::status(503).header("retry-after", "1").times(1));
     let response = json!({"access_token": "ya29.x", "expires_in": 3600});
     emulator.fault(
-        host,
+        HOST,
         Fault::status(200)
             .json(&response)
             .header("metadata-flavor", "Google"),
@@ -132,8 +144,7 @@ async fn metadata_probe_is_brief_unless_a_platform_is_known() {
         assert_eq!(started.elapsed().as_millis(), milliseconds);
     }
     emulator.clear_requests();
-    let google = with_probe().with_dmi_product_name("Google Compute Engine");
-    assert!(server(&google, &options).await.is_some());
+    assert!(server(&on_google_machine(), &options).await.is_some());
     assert!(
         emulator.requests().is_empty(),
         "a known machine needs no probe"
@@ -169,7 +180,7 @@ async fn response_without_metadata_flavor_is_an_error() {
     let (emulator, options) = machine().await;
     let credentials = server(&with_probe(), &options).await.unwrap();
     emulator.fault(
-        "metadata.google.internal",
+        HOST,
         Fault::status(200).json(&json!({"access_token": "ya29.canary", "expires_in": 3600})),
     );
     let error = credentials.token().await.unwrap_err();
@@ -181,10 +192,10 @@ async fn response_without_metadata_flavor_is_an_error() {
 async fn transient_metadata_failures_are_retried() {
     let (emulator, options) = machine().await;
     let credentials = server(&with_probe(), &options).await.unwrap();
-    emulator.fault("metadata.google.internal", Fault::status(503).times(2));
-    emulator.fault("metadata.google.internal", Fault::disconnect());
+    emulator.fault(HOST, Fault::status(503).times(2));
+    emulator.fault(HOST, Fault::disconnect());
     credentials.token().await.unwrap();
-    assert_eq!(emulator.requests_to("metadata.google.internal").len(), 4);
+    assert_eq!(emulator.requests_to(HOST).len(), 4);
 }
 
 #[tokio::test]
@@ -199,7 +210,7 @@ async fn malformed_metadata_token_is_an_error() {
         let credentials = server(&with_probe(), &options).await.unwrap();
         let response =
             Fault::respond(200, "application/json", body).header(FLAVOR.as_str(), GOOGLE);
-        emulator.fault("metadata.google.internal", response);
+        emulator.fault(HOST, response);
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::InvalidResponse, "{body}");
         assert!(!format!("{error:?}").contains("canary"));
@@ -216,7 +227,7 @@ async fn metadata_account_and_scopes_are_fetched_once() {
     let granted = credentials.fetch_granted_scopes().await.unwrap().unwrap();
     assert_eq!(granted, Scopes::new(["cloud-platform"]));
     assert_eq!(credentials.principal(), Some(ROBOT));
-    let requests = emulator.requests_to("metadata.google.internal");
+    let requests = emulator.requests_to(HOST);
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].query, "recursive=true");
 }
@@ -271,23 +282,20 @@ async fn selected_metadata_account_is_used_or_rejected() {
 #[tokio::test]
 async fn attached_account_ends_the_rejection() {
     let (emulator, options) = machine().await;
-    let Detection::Server(server) = detect(&with_probe(), &options).await.unwrap() else {
-        panic!("no metadata server detected");
-    };
+    let server = detected(&with_probe(), &options).await.unwrap();
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(server, &clock);
-    let host = "metadata.google.internal";
     for status in [403, 404] {
         emulator.clear_requests();
         emulator.fault(
-            host,
+            HOST,
             Fault::status(status).header("Metadata-Flavor", "Google"),
         );
         for _ in 0..2 {
             let error = tokens.token().await.unwrap_err();
             assert_eq!(error.kind(), Token::Rejected);
         }
-        assert_eq!(emulator.requests_to(host).len(), 1);
+        assert_eq!(emulator.requests_to(HOST).len(), 1);
         clock.advance(Duration::from_secs(60));
         let token = tokens.token().await.unwrap();
         tokens.invalidate(&token);
@@ -303,7 +311,7 @@ async fn emulator_receives_all_metadata_requests() {
     let http = HttpClient::new(environment.endpoints().unwrap());
     let options = CredentialOptions::new(http.clone());
     // With the client of the detection, each request goes to the emulator or fails.
-    for host in ["169.254.169.254", "metadata.google.internal"] {
+    for host in [ADDRESS, HOST] {
         let url = url("GCE_METADATA_IP", host, "x").unwrap();
         let client = client_for(&http, &url);
         let real = client.endpoints().resolve(&url).unwrap();
@@ -314,7 +322,7 @@ async fn emulator_receives_all_metadata_requests() {
     }
     let credentials = server(&environment, &options).await.unwrap();
     credentials.token().await.unwrap();
-    assert_eq!(emulator.requests()[0].host, "169.254.169.254");
+    assert_eq!(emulator.requests()[0].host, ADDRESS);
 }
 
 #[tokio::test]
@@ -328,9 +336,7 @@ async fn metadata_endpoint_may_have_a_path() {
         .with_var("GCE_METADATA_IP", address)
         .with_dmi_product_name("Google Compute Engine");
     let options = CredentialOptions::new(HttpClient::new(endpoints));
-    let Detection::Server(found) = detect(&environment, &options).await.unwrap() else {
-        panic!("no metadata server detected");
-    };
+    let found = detected(&environment, &options).await.unwrap();
     let other = found.with_scopes(Scopes::new(["drive"])).unwrap();
     found.token().await.unwrap();
     other.token().await.unwrap();
@@ -341,16 +347,8 @@ async fn metadata_endpoint_may_have_a_path() {
 #[tokio::test]
 async fn metadata_retries_last_longer_with_google_firmware() {
     let (_emulator, options) = machine().await;
-    for (environment, seconds) in [
-        (with_probe(), 10),
-        (
-            with_probe().with_dmi_product_name("Google Compute Engine"),
-            30,
-        ),
-    ] {
-        let Detection::Server(server) = detect(&environment, &options).await.unwrap() else {
-            panic!("no metadata server detected");
-        };
+    for (environment, seconds) in [(with_probe(), 10), (on_google_machine(), 30)] {
+        let server = detected(&environment, &options).await.unwrap();
         assert_eq!(server.retry.max_elapsed, Duration::from_secs(seconds));
     }
 }
