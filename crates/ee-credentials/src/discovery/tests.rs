@@ -4,10 +4,13 @@ use ee_emulator::RsaKey;
 use serde_json::json;
 
 use super::*;
-use crate::Platform;
+use crate::CredentialKind::{AuthorizedUser, EarthEngineFile, MetadataServer, ServiceAccount};
 use crate::options::options;
+use crate::{CredentialKind, Platform};
 
 const LOGIN: &str = r#"{"refresh_token": "1//canary-ee", "project": "ee-file-project"}"#;
+const LOGIN_FILE: &str = ".config/earthengine/credentials";
+const ADC_FILE: &str = ".config/gcloud/application_default_credentials.json";
 const USER: &str = r#"{"type": "authorized_user", "client_id": "764086051850-x", "client_secret": "s", "refresh_token": "1//canary-adc"}"#;
 
 fn key() -> String {
@@ -41,11 +44,11 @@ impl Home {
     }
 
     fn earthengine(&self, text: &str) -> PathBuf {
-        self.file(".config/earthengine/credentials", text)
+        self.file(LOGIN_FILE, text)
     }
 
     fn adc(&self, text: &str) -> PathBuf {
-        self.file(".config/gcloud/application_default_credentials.json", text)
+        self.file(ADC_FILE, text)
     }
 
     fn environment(&self) -> Environment {
@@ -73,6 +76,16 @@ async fn found(environment: Environment) -> (CredentialKind, &'static str) {
     (credentials.kind(), credentials.source().as_str())
 }
 
+async fn source_of(search: Search) -> CredentialSource {
+    search.find().await.unwrap().credentials.source()
+}
+
+async fn warning_codes(environment: Environment) -> Vec<&'static str> {
+    let found = search(environment).find().await.unwrap();
+    let warnings = found.credentials.warnings().iter();
+    warnings.map(|warning| warning.code).collect()
+}
+
 async fn broken(environment: Environment) -> Error {
     let error = search(environment).find().await.unwrap_err();
     assert!(
@@ -91,44 +104,34 @@ async fn sources_are_searched_in_order() {
     home.adc(USER);
     assert_eq!(
         found(environment.clone()).await,
-        (CredentialKind::AuthorizedUser, "gcloud_adc")
+        (AuthorizedUser, "gcloud_adc")
     );
 
     let key_file = home.file("key.json", key());
-    environment =
-        environment.with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
+    environment = environment.with_var(APPLICATION_CREDENTIALS, key_file.to_str().unwrap());
     assert_eq!(
         found(environment.clone()).await,
-        (
-            CredentialKind::ServiceAccount,
-            "env:GOOGLE_APPLICATION_CREDENTIALS"
-        )
+        (ServiceAccount, "env:GOOGLE_APPLICATION_CREDENTIALS")
     );
 
     home.earthengine(LOGIN);
     assert_eq!(
         found(environment.clone()).await,
-        (CredentialKind::EarthEngineFile, "earthengine_file")
+        (EarthEngineFile, "earthengine_file")
     );
 
-    environment = environment.with_var("EARTHENGINE_TOKEN", key());
+    environment = environment.with_var(EARTHENGINE_TOKEN, key());
     assert_eq!(
         found(environment.clone()).await,
-        (CredentialKind::ServiceAccount, "env:EARTHENGINE_TOKEN")
+        (ServiceAccount, "env:EARTHENGINE_TOKEN")
     );
 
-    let given = search(environment.clone())
-        .with_file(&key_file)
-        .find()
-        .await
-        .unwrap();
-    assert_eq!(given.credentials.source(), CredentialSource::Explicit);
-    let given = search(environment.clone())
-        .with_json(USER)
-        .find()
-        .await
-        .unwrap();
-    assert_eq!(given.credentials.source(), CredentialSource::Explicit);
+    for given in [
+        search(environment.clone()).with_file(&key_file),
+        search(environment.clone()).with_json(USER),
+    ] {
+        assert_eq!(source_of(given).await, CredentialSource::Explicit);
+    }
     let mine = Credentials::from_api_key("AIza-canary");
     let given = search(environment)
         .with_credentials(mine)
@@ -176,7 +179,7 @@ async fn failed_search_reports_steps_and_login_command() {
     for way in [
         "eectl auth login",
         "gcloud auth application-default login",
-        "GOOGLE_APPLICATION_CREDENTIALS",
+        APPLICATION_CREDENTIALS,
     ] {
         assert!(remedy.contains(way), "{remedy}");
     }
@@ -196,24 +199,18 @@ async fn search_works_without_a_home_directory() {
 #[tokio::test]
 async fn variable_takes_json_or_a_refresh_token() {
     for (text, kind) in [
-        (LOGIN.to_owned(), CredentialKind::EarthEngineFile),
-        (USER.to_owned(), CredentialKind::AuthorizedUser),
-        (key(), CredentialKind::ServiceAccount),
-        (
-            " 1//0canary-refresh_token\n".to_owned(),
-            CredentialKind::EarthEngineFile,
-        ),
-        (
-            format!("1/canary{}", "x".repeat(40)),
-            CredentialKind::EarthEngineFile,
-        ),
+        (LOGIN.to_owned(), EarthEngineFile),
+        (USER.to_owned(), AuthorizedUser),
+        (key(), ServiceAccount),
+        (" 1//0canary-refresh_token\n".to_owned(), EarthEngineFile),
+        (format!("1/canary{}", "x".repeat(40)), EarthEngineFile),
         // A form that Google does not issue today.
         (
             r#"{"refresh_token": "canary-of-another-form"}"#.to_owned(),
-            CredentialKind::EarthEngineFile,
+            EarthEngineFile,
         ),
     ] {
-        let environment = Environment::empty().with_var("EARTHENGINE_TOKEN", text);
+        let environment = Environment::empty().with_var(EARTHENGINE_TOKEN, text);
         assert_eq!(found(environment).await, (kind, "env:EARTHENGINE_TOKEN"));
     }
 }
@@ -278,10 +275,10 @@ async fn other_text_in_the_variable_is_an_error() {
         (r#"{"project": "p"}"#, "refresh_token"),
         (r#"{"type": "wizard", "x": "canary"}"#, "wizard"),
     ] {
-        let error = broken(Environment::empty().with_var("EARTHENGINE_TOKEN", text)).await;
+        let error = broken(Environment::empty().with_var(EARTHENGINE_TOKEN, text)).await;
         let message = error.to_string();
         assert!(
-            message.contains("EARTHENGINE_TOKEN") && message.contains(noun),
+            message.contains(EARTHENGINE_TOKEN) && message.contains(noun),
             "{text}: {message}"
         );
         assert_eq!(error.search_steps()[1].outcome.as_str(), "invalid");
@@ -309,8 +306,8 @@ async fn mangled_credentials_are_restored_everywhere() {
             let path = home.file("key.json", &text);
             let environment = home.environment();
             for environment in [
-                environment.clone().with_var("EARTHENGINE_TOKEN", &text),
-                environment.with_var("GOOGLE_APPLICATION_CREDENTIALS", path.to_str().unwrap()),
+                environment.clone().with_var(EARTHENGINE_TOKEN, &text),
+                environment.with_var(APPLICATION_CREDENTIALS, path.to_str().unwrap()),
             ] {
                 assert_eq!(found(environment).await.0, kind, "{text}");
             }
@@ -376,17 +373,11 @@ async fn invalid_file_ends_the_search() {
 async fn variable_with_a_missing_file_is_an_error() {
     let home = Home::new();
     home.adc(USER);
-    let named = |path: &str| {
-        home.environment()
-            .with_var("GOOGLE_APPLICATION_CREDENTIALS", path)
-    };
+    let named = |path: &str| home.environment().with_var(APPLICATION_CREDENTIALS, path);
     let error = broken(named("/nowhere/at/all.json")).await;
     let message = error.to_string();
     assert!(message.contains("/nowhere/at/all.json"), "{message}");
-    assert!(
-        message.contains("GOOGLE_APPLICATION_CREDENTIALS"),
-        "{message}"
-    );
+    assert!(message.contains(APPLICATION_CREDENTIALS), "{message}");
     for empty in ["", "  "] {
         assert_eq!(found(named(empty)).await.1, "gcloud_adc");
     }
@@ -399,13 +390,11 @@ async fn inaccessible_location_is_skipped_with_a_warning() {
     use crate::input::file::faults::{Fault, inject};
     use rustix::io::Errno;
     use std::os::unix::fs::symlink;
-    const ADC: &str = ".config/gcloud/application_default_credentials.json";
-    const FILE: &str = ".config/earthengine/credentials";
     for (location, make) in [
-        (ADC, None),
-        (FILE, None),
-        (FILE, Some(Errno::ACCESS)),
-        (ADC, Some(Errno::NAMETOOLONG)),
+        (ADC_FILE, None),
+        (LOGIN_FILE, None),
+        (LOGIN_FILE, Some(Errno::ACCESS)),
+        (ADC_FILE, Some(Errno::NAMETOOLONG)),
     ] {
         for is_link in [false, true] {
             let home = Home::new();
@@ -425,23 +414,16 @@ async fn inaccessible_location_is_skipped_with_a_warning() {
                 error.to_string().contains(path.to_str().unwrap()),
                 "{error}"
             );
-            let named = environment.clone().with_var("EARTHENGINE_TOKEN", key());
-            let found = search(named).find().await.unwrap();
-            assert!(found.credentials.warnings().is_empty());
+            let named = environment.clone().with_var(EARTHENGINE_TOKEN, key());
+            assert!(warning_codes(named).await.is_empty());
             let named = environment
                 .clone()
-                .with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
-            let found = search(named).find().await.unwrap();
-            let codes: Vec<_> = found
-                .credentials
-                .warnings()
-                .iter()
-                .map(|w| w.code)
-                .collect();
-            let is_before = location == FILE;
-            assert_eq!(codes, vec!["location_inaccessible"; usize::from(is_before)]);
+                .with_var(APPLICATION_CREDENTIALS, key_file.to_str().unwrap());
+            let is_before = location == LOGIN_FILE;
+            let expected = vec!["location_inaccessible"; usize::from(is_before)];
+            assert_eq!(warning_codes(named).await, expected);
             // Named explicitly, it is an error.
-            for variable in ["GOOGLE_APPLICATION_CREDENTIALS", "EE_CONFIG_FILE"] {
+            for variable in [APPLICATION_CREDENTIALS, "EE_CONFIG_FILE"] {
                 let named = environment
                     .clone()
                     .with_var(variable, path.to_str().unwrap());
@@ -468,13 +450,9 @@ async fn search_is_restricted_to_the_named_sources() {
     let key_file = home.file("key.json", key());
     let environment = home
         .environment()
-        .with_var("EARTHENGINE_TOKEN", key())
-        .with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
-    let restricted = |names: &str| {
-        environment
-            .clone()
-            .with_var("EARTHENGINE_CREDENTIALS_SOURCE", names)
-    };
+        .with_var(EARTHENGINE_TOKEN, key())
+        .with_var(APPLICATION_CREDENTIALS, key_file.to_str().unwrap());
+    let restricted = |names: &str| environment.clone().with_var(CREDENTIALS_SOURCE, names);
     for (names, origin) in [
         (" ", "env:EARTHENGINE_TOKEN"),
         (ALL, "env:EARTHENGINE_TOKEN"),
@@ -482,7 +460,7 @@ async fn search_is_restricted_to_the_named_sources() {
         ("metadata_server, gcloud_adc", "gcloud_adc"),
         ("gcloud_adc,earthengine_file", "earthengine_file"),
         (
-            "GOOGLE_APPLICATION_CREDENTIALS",
+            APPLICATION_CREDENTIALS,
             "env:GOOGLE_APPLICATION_CREDENTIALS",
         ),
     ] {
@@ -490,10 +468,7 @@ async fn search_is_restricted_to_the_named_sources() {
     }
     let error = broken(restricted("metadata_server")).await;
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
-    assert!(
-        error.to_string().contains("EARTHENGINE_CREDENTIALS_SOURCE"),
-        "{error}"
-    );
+    assert!(error.to_string().contains(CREDENTIALS_SOURCE), "{error}");
     let step = error.search_steps()[2].to_string();
     assert!(
         step.contains("excluded by EARTHENGINE_CREDENTIALS_SOURCE=metadata_server"),
@@ -504,18 +479,11 @@ async fn search_is_restricted_to_the_named_sources() {
         assert_eq!(error.kind(), ErrorKind::InvalidEnvironment, "{unknown}");
         assert!(error.remedy().text.contains("metadata_server"));
         // Credentials from the caller need no search.
-        let given = search(restricted(unknown))
-            .with_json(USER)
-            .find()
-            .await
-            .unwrap();
-        assert_eq!(given.credentials.source(), CredentialSource::Explicit);
+        let given = search(restricted(unknown)).with_json(USER);
+        assert_eq!(source_of(given).await, CredentialSource::Explicit);
     }
     let given = search(restricted("metadata_server")).with_sources([CredentialSource::GcloudAdc]);
-    assert_eq!(
-        given.find().await.unwrap().credentials.source(),
-        CredentialSource::GcloudAdc
-    );
+    assert_eq!(source_of(given).await, CredentialSource::GcloudAdc);
 }
 
 #[tokio::test]
@@ -528,7 +496,7 @@ async fn unused_credentials_are_named_if_there_are_no_others() {
     let environment = home
         .environment()
         .with_var("GOOGLE_CREDENTIALS", key())
-        .with_var("GOOGLE_APPLICATION_CREDENTIALS", "");
+        .with_var(APPLICATION_CREDENTIALS, "");
     let error = broken(environment).await;
     let message = error.to_string();
     for fact in [
@@ -543,7 +511,7 @@ async fn unused_credentials_are_named_if_there_are_no_others() {
         command.starts_with("gcloud auth application-default login"),
         "{command}"
     );
-    assert!(remedy.text.contains("EARTHENGINE_TOKEN"), "{remedy}");
+    assert!(remedy.text.contains(EARTHENGINE_TOKEN), "{remedy}");
     assert_eq!(
         error.search_steps()[3].to_string(),
         "GOOGLE_APPLICATION_CREDENTIALS: set, but empty"
@@ -573,7 +541,7 @@ async fn quota_project_of_the_variable_overrides_the_credentials() {
         }
         let environment = Environment::empty()
             .with_var("GOOGLE_CLOUD_QUOTA_PROJECT", variable)
-            .with_var("EARTHENGINE_TOKEN", with(file));
+            .with_var(EARTHENGINE_TOKEN, with(file));
         let found = Search::new(environment.clone(), options.clone())
             .find()
             .await
@@ -591,11 +559,8 @@ async fn ignored_variable_is_a_warning() {
     home.earthengine(LOGIN);
     let environment = home
         .environment()
-        .with_var("GOOGLE_APPLICATION_CREDENTIALS", "/k.json");
-    let found = search(environment).find().await.unwrap();
-    let warnings = found.credentials.warnings();
-    assert_eq!(warnings.len(), 1);
-    assert_eq!(warnings[0].code, "env_var_ignored");
+        .with_var(APPLICATION_CREDENTIALS, "/k.json");
+    assert_eq!(warning_codes(environment).await, ["env_var_ignored"]);
 }
 
 #[cfg(unix)]
@@ -605,8 +570,8 @@ async fn world_readable_file_is_a_warning() {
     let home = Home::new();
     let path = home.adc(USER);
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    let found = search(home.environment()).find().await.unwrap();
-    assert_eq!(found.credentials.warnings()[0].code, "insecure_permissions");
+    let codes = warning_codes(home.environment()).await;
+    assert_eq!(codes, ["insecure_permissions"]);
 }
 
 #[tokio::test]
@@ -621,7 +586,7 @@ async fn metadata_server_is_searched_last() {
     let environment = home.environment().with_metadata_probe(true);
     let search = Search::new(environment, options);
     let found = search.find().await.unwrap();
-    assert_eq!(found.credentials.kind(), CredentialKind::MetadataServer);
+    assert_eq!(found.credentials.kind(), MetadataServer);
     emulator.clear_requests();
     home.adc(USER);
     search.find().await.unwrap();
