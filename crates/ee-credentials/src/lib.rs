@@ -60,7 +60,9 @@ pub use storage::disk_cache::DiskTokenCache;
 #[cfg(feature = "login")]
 pub use storage::login_file::accounts::{Account, Accounts, SwitchedAccount};
 #[cfg(feature = "login")]
-pub use storage::login_file::{Login, LoginFile, LoginFileContents, RemovedFile, Revocation};
+pub use storage::login_file::login::Login;
+#[cfg(feature = "login")]
+pub use storage::login_file::{LoginFile, LoginFileContents, RemovedFile, Revocation};
 pub use warning::Warning;
 
 /// Items for the other crates of this workspace, without stability guarantees.

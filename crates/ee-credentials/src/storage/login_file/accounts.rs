@@ -10,7 +10,8 @@ use ee_token::internal::display_path;
 use ee_token::{HttpClient, Remedy};
 
 use super::json_fields::Fields;
-use super::{Login, LoginFile, LoginFileContents, RemovedFile, Revocation};
+use super::login::Login;
+use super::{LoginFile, LoginFileContents, RemovedFile, Revocation};
 use crate::input::file::is_absent;
 use crate::input::location::Location;
 use crate::kinds::account_name::{

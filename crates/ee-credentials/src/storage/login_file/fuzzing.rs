@@ -1,7 +1,7 @@
 #![allow(missing_docs)]
 
-use crate::storage::login_file::Login;
 use crate::storage::login_file::json_fields::Fields;
+use crate::storage::login_file::login::Login;
 
 /// Rewrites the text of Earth Engine's file, with a login if one is given.
 pub fn rewritten_login_file(text: &str, login: Option<&Login>) -> Option<String> {

@@ -2,7 +2,9 @@
 //! readable only by its owner and locked by its writers, and unknown keys are kept.
 
 pub(crate) mod accounts;
+mod backup;
 pub(crate) mod json_fields;
+pub(crate) mod login;
 
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -13,36 +15,22 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use ee_token::internal::{PrintablePath, display_path};
-use ee_token::{HttpClient, Remedy, Scopes, SecretString};
+use ee_token::{HttpClient, Remedy, SecretString};
 use fd_lock::RwLock;
 use zeroize::Zeroizing;
 
 use crate::input::file::{check_kind, check_path, decode, is_absent, read_if_there};
 use crate::input::location::Location;
 use crate::input::restored::restored;
-use crate::kinds::earth_engine_file::{self as keys, EarthEngineFile};
-use crate::kinds::oauth_clients::CLIENT_ID;
+use crate::kinds::earth_engine_file::EarthEngineFile;
+use crate::storage::login_file::backup::back_up;
 use crate::storage::login_file::json_fields::Fields;
+use crate::storage::login_file::login::{LOGIN_KEYS, Login};
 use crate::storage::private_file::{
     self, FileError, Replacement, is_random_name, open_own, random_name, step, sync_parent_dir,
 };
 use crate::{Environment, Error, ErrorKind, Warning};
-
-/// The keys of a login, which are removed with it.
-const LOGIN_KEYS: [&str; 10] = [
-    "refresh_token",
-    keys::TOKEN,
-    keys::TOKEN_EXPIRY,
-    "client_id",
-    "client_secret",
-    "scopes",
-    "redirect_uri",
-    "rapt_token",
-    keys::LOGIN_MODE,
-    keys::LOGIN_AT,
-];
 
 /// How long to wait for other writers, and how often to try.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,16 +74,6 @@ pub struct LoginFileContents {
     pub warnings: Vec<Warning>,
 }
 
-/// A login to save.
-#[derive(Debug, Clone)]
-pub struct Login {
-    refresh_token: SecretString,
-    scopes: Scopes,
-    client: Option<(String, SecretString)>,
-    redirect_uri: Option<String>,
-    mode: Option<(String, DateTime<Utc>)>,
-}
-
 /// The result of removing a [`LoginFile`].
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,65 +111,6 @@ pub enum Revocation {
     AlreadyEnded,
     /// The file contained no login.
     NoLogin,
-}
-
-impl Login {
-    /// Creates a login with Earth Engine's own OAuth client. `scopes` must be the granted scopes,
-    /// because the Python client requests all scopes of the file and fails if one was not granted.
-    pub fn new(refresh_token: impl Into<SecretString>, scopes: Scopes) -> Self {
-        Self {
-            refresh_token: refresh_token.into(),
-            scopes,
-            client: None,
-            redirect_uri: None,
-            mode: None,
-        }
-    }
-
-    /// Sets the OAuth client of the refresh token. Defaults to Earth Engine's own client.
-    #[must_use]
-    pub fn client(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
-        let id = id.into();
-        self.client = (id != CLIENT_ID).then(|| (id, secret.into()));
-        self
-    }
-
-    /// Sets the redirect URI of the login.
-    #[must_use]
-    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
-        self.redirect_uri = Some(uri.into());
-        self
-    }
-
-    /// Sets the mode and the time of the login, from which [`EarthEngineFile::login_expires_at`]
-    /// computes its expiry. The Python client ignores these two keys.
-    #[must_use]
-    pub fn login_mode_at(mut self, mode: impl Into<String>, at: DateTime<Utc>) -> Self {
-        self.mode = Some((mode.into(), at));
-        self
-    }
-
-    fn write_to(&self, fields: &mut Fields) {
-        for key in LOGIN_KEYS {
-            fields.remove(key);
-        }
-        fields.set("refresh_token", self.refresh_token.expose_secret());
-        fields.set("scopes", self.scopes.iter().collect::<Vec<_>>());
-        if let Some((id, secret)) = &self.client {
-            fields.set("client_id", id);
-            fields.set("client_secret", secret.expose_secret());
-        }
-        if let Some(uri) = &self.redirect_uri {
-            fields.set("redirect_uri", uri);
-        }
-        if let Some((mode, at)) = &self.mode {
-            fields.set(keys::LOGIN_MODE, mode);
-            fields.set(
-                keys::LOGIN_AT,
-                at.to_rfc3339_opts(SecondsFormat::Secs, true),
-            );
-        }
-    }
 }
 
 impl LoginFile {
@@ -658,48 +577,6 @@ impl LoginFile {
             "Check the owner and the free space of the directory, or set EE_CONFIG_FILE to another path.",
         )))
         .with_source(error)
-    }
-}
-
-/// Gives a file an unused second name, under which it remains when the first one is replaced.
-/// Without hard links, the file is renamed.
-fn back_up(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<PathBuf> {
-    let name = path.file_name().unwrap_or_default();
-    let stamp = Utc::now().format("%Y%m%d-%H%M%S");
-    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-    let mut number = 1;
-    loop {
-        let mut backup = name.to_owned();
-        backup.push(format!(".before-{stamp}"));
-        if number > 1 {
-            backup.push(format!("-{number}"));
-        }
-        let backup = path.with_file_name(backup);
-        number += 1;
-        match link(path, &backup) {
-            Ok(()) => {
-                step("backup linked");
-                return Ok(backup);
-            }
-            Err(error) if is_taken(&error) => continue,
-            Err(_) => {}
-        }
-        // A rename would replace an existing file, so that the name is reserved first.
-        match private_file::create(&backup) {
-            Ok(_) => step("name reserved"),
-            Err(error) if is_taken(&error) => continue,
-            Err(error) => return Err(error),
-        }
-        return match fs::rename(path, &backup) {
-            Ok(()) => {
-                step("backup renamed");
-                Ok(backup)
-            }
-            Err(error) => {
-                let _ = fs::remove_file(&backup);
-                Err(error)
-            }
-        };
     }
 }
 
