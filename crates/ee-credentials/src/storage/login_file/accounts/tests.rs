@@ -36,6 +36,16 @@ fn contents(file: &LoginFile) -> Value {
     serde_json::from_str(&fs::read_to_string(file.path()).unwrap()).unwrap()
 }
 
+/// Saves a login whose refresh token contains the name of its account.
+fn save(accounts: &Accounts, account: &str) -> SwitchedAccount {
+    let login = login(&format!("1//{account}"));
+    accounts.save_login(&name(account), &login).unwrap()
+}
+
+fn pair(token: &str, project: &str) -> (Value, Value) {
+    (json!(token), json!(project))
+}
+
 /// The refresh token and the project of an account's own file, or of the shared file.
 fn stored(accounts: &Accounts, account: Option<&str>) -> (Value, Value) {
     let file = accounts.file(account.map(name).as_ref());
@@ -72,10 +82,10 @@ fn switch_replaces_the_shared_file_and_keeps_projects() {
     let (_dir, accounts) = accounts();
     let (work, home) = (name("work"), name("home"));
     assert!(accounts.list().unwrap().is_empty());
-    let saved = accounts.save_login(&work, &login("1//work")).unwrap();
+    let saved = save(&accounts, "work");
     assert_eq!((saved.previous, saved.was_unnamed), (None, false));
     accounts.shared.set_project("work-project").unwrap();
-    let saved = accounts.save_login(&home, &login("1//home")).unwrap();
+    let saved = save(&accounts, "home");
     assert_eq!(saved.previous, Some(work.clone()));
     assert_eq!(stored(&accounts, None), (json!("1//home"), Value::Null));
     accounts.set_project(&home, "home-project").unwrap();
@@ -83,13 +93,10 @@ fn switch_replaces_the_shared_file_and_keeps_projects() {
 
     let switched = accounts.switch(&work).unwrap();
     assert_eq!(switched.previous, Some(home.clone()));
-    assert_eq!(
-        stored(&accounts, None),
-        (json!("1//work"), json!("work-project"))
-    );
+    assert_eq!(stored(&accounts, None), pair("1//work", "work-project"));
     assert_eq!(
         stored(&accounts, Some("home")),
-        (json!("1//home"), json!("home-project"))
+        pair("1//home", "home-project")
     );
     assert_eq!(
         listed(&accounts),
@@ -104,22 +111,19 @@ fn switch_replaces_the_shared_file_and_keeps_projects() {
     let again = accounts.switch(&work).unwrap();
     assert_eq!(again.previous, Some(work));
     accounts.switch(&home).unwrap();
-    assert_eq!(
-        stored(&accounts, None),
-        (json!("1//home"), json!("other-project"))
-    );
+    assert_eq!(stored(&accounts, None), pair("1//home", "other-project"));
 }
 
 #[test]
 fn login_again_replaces_the_login_of_its_account_only() {
     let (_dir, accounts) = accounts();
     let (work, home) = (name("work"), name("home"));
-    accounts.save_login(&home, &login("1//home")).unwrap();
+    save(&accounts, "home");
     accounts.save_login(&work, &login("1//old")).unwrap();
     accounts.shared.set_project("work-project").unwrap();
     let saved = accounts.save_login(&work, &login("1//new")).unwrap();
     assert_eq!(saved.previous, None);
-    let expected = (json!("1//new"), json!("work-project"));
+    let expected = pair("1//new", "work-project");
     assert_eq!(stored(&accounts, None), expected);
     assert_eq!(stored(&accounts, Some("work")), expected);
     assert_eq!(
@@ -132,14 +136,13 @@ fn login_again_replaces_the_login_of_its_account_only() {
 #[test]
 fn project_of_the_active_account_survives_an_unnamed_login() {
     let (_dir, accounts) = accounts();
-    let work = name("work");
-    accounts.save_login(&work, &login("1//work")).unwrap();
+    save(&accounts, "work");
     accounts.shared.set_project("work-project").unwrap();
     let save = || accounts.save_unnamed_while(&|| true, &login("1//other"));
     assert_eq!(save().unwrap(), []);
     assert_eq!(stored(&accounts, None).0, json!("1//other"));
     let kept = stored(&accounts, Some("work"));
-    assert_eq!(kept, (json!("1//work"), json!("work-project")));
+    assert_eq!(kept, pair("1//work", "work-project"));
     assert_eq!(save().unwrap(), []);
 }
 
@@ -147,7 +150,7 @@ fn project_of_the_active_account_survives_an_unnamed_login() {
 fn unnamed_login_becomes_the_account_default() {
     let (_dir, accounts) = accounts();
     let work = name("work");
-    accounts.save_login(&work, &login("1//work")).unwrap();
+    save(&accounts, "work");
     for (at, (token, kept)) in [("1//a", "default"), ("1//b", "default-2")]
         .into_iter()
         .enumerate()
@@ -232,9 +235,7 @@ fn unknown_account_changes_nothing() {
     let error = accounts.switch(&name("work")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    accounts
-        .save_login(&name("work"), &login("1//work"))
-        .unwrap();
+    save(&accounts, "work");
     for result in [
         accounts.switch(&name("wrok")).map(drop),
         accounts.set_project(&name("wrok"), "p"),
@@ -260,8 +261,8 @@ fn removal_includes_the_copy_of_the_active_account() {
     for named in [true, false] {
         let (_dir, accounts) = accounts();
         let (work, home) = (name("work"), name("home"));
-        accounts.save_login(&home, &login("1//home")).unwrap();
-        accounts.save_login(&work, &login("1//work")).unwrap();
+        save(&accounts, "home");
+        save(&accounts, "work");
         let removed = accounts.remove(named.then_some(&work)).unwrap();
         assert!(removed.existed);
         assert_eq!(removed.also_removed.len(), 1);
@@ -273,8 +274,8 @@ fn removal_includes_the_copy_of_the_active_account() {
     // Another account stays active.
     let (_dir, accounts) = accounts();
     let (work, home) = (name("work"), name("home"));
-    accounts.save_login(&home, &login("1//home")).unwrap();
-    accounts.save_login(&work, &login("1//work")).unwrap();
+    save(&accounts, "home");
+    save(&accounts, "work");
     accounts.remove(Some(&home)).unwrap();
     assert_eq!(accounts.active().unwrap(), Some(work));
 }
@@ -301,10 +302,8 @@ fn insecure_account_file_is_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_dir, accounts) = accounts();
     let work = name("work");
-    accounts.save_login(&work, &login("1//work")).unwrap();
-    accounts
-        .save_login(&name("home"), &login("1//home"))
-        .unwrap();
+    save(&accounts, "work");
+    save(&accounts, "home");
     let path = accounts.file(Some(&work)).path().to_owned();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     let list = accounts.list().unwrap();
@@ -320,12 +319,8 @@ fn insecure_account_file_is_a_warning() {
 fn account_files_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_dir, accounts) = accounts();
-    accounts
-        .save_login(&name("work"), &login("1//work"))
-        .unwrap();
-    accounts
-        .save_login(&name("home"), &login("1//home"))
-        .unwrap();
+    save(&accounts, "work");
+    save(&accounts, "home");
     accounts.switch(&name("work")).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&accounts.dir()), 0o700);
@@ -341,9 +336,7 @@ fn concurrent_switches_lose_nothing() {
     let (_dir, accounts) = accounts();
     let names = ["a", "b", "c"].map(name);
     for name in &names {
-        accounts
-            .save_login(name, &login(&format!("1//{name}")))
-            .unwrap();
+        save(&accounts, name.as_str());
         accounts
             .set_project(name, &format!("project-{name}"))
             .unwrap();
@@ -360,10 +353,7 @@ fn concurrent_switches_lose_nothing() {
         }
     });
     for name in &names {
-        let expected = (
-            json!(format!("1//{name}")),
-            json!(format!("project-{name}")),
-        );
+        let expected = pair(&format!("1//{name}"), &format!("project-{name}"));
         assert_eq!(stored(&accounts, Some(name.as_str())), expected);
     }
     let active = accounts.active().unwrap().unwrap();
@@ -372,6 +362,8 @@ fn concurrent_switches_lose_nothing() {
     assert_eq!(project, json!(format!("project-{active}")));
     assert_eq!(accounts.names().unwrap().len(), 3);
 }
+
+const SUBPROCESS: &str = "storage::login_file::accounts::tests::subprocess_for_the_test_below";
 
 /// The child process that is killed.
 #[test]
@@ -382,7 +374,7 @@ fn subprocess_for_the_test_below() {
     let accounts = Accounts::of(LoginFile::at(path));
     match &*task {
         "switch" => drop(accounts.switch(&name("home")).unwrap()),
-        "login" => drop(accounts.save_login(&name("new"), &login("1//new")).unwrap()),
+        "login" => drop(save(&accounts, "new")),
         "logout" => drop(accounts.remove(Some(&name("work"))).unwrap()),
         other => unreachable!("{other}"),
     }
@@ -401,22 +393,17 @@ fn kill_at_any_step_of_a_switch_loses_nothing() {
         let mut steps = 0;
         loop {
             let (_dir, accounts) = accounts();
-            accounts
-                .save_login(&name("home"), &login("1//home"))
-                .unwrap();
+            save(&accounts, "home");
             accounts.set_project(&name("home"), "home-project").unwrap();
             if unnamed {
                 accounts.shared.save_login(&login("1//work")).unwrap();
             } else {
-                accounts
-                    .save_login(&name("work"), &login("1//work"))
-                    .unwrap();
+                save(&accounts, "work");
             }
             accounts.shared.set_project("work-project").unwrap();
             let before = everything(&accounts);
-            let test = "storage::login_file::accounts::tests::subprocess_for_the_test_below";
             let path = accounts.shared.path().to_str().unwrap();
-            let taken = killed::kill(test, task, path, steps);
+            let taken = killed::kill(SUBPROCESS, task, path, steps);
             let after = everything(&accounts);
             let lost: Vec<_> = before.difference(&after).collect();
             // The account's own file had no project yet.
@@ -439,10 +426,7 @@ fn kill_at_any_step_of_a_switch_loses_nothing() {
             }
             // The next process finishes it.
             accounts.switch(&name("home")).unwrap();
-            assert_eq!(
-                stored(&accounts, None),
-                (json!("1//home"), json!("home-project"))
-            );
+            assert_eq!(stored(&accounts, None), pair("1//home", "home-project"));
             if taken.len() <= steps {
                 assert!(steps > 8, "{task}: {taken:?}");
                 break;
@@ -457,15 +441,10 @@ fn kill_at_any_step_of_a_logout_keeps_other_accounts() {
     let mut steps = 0;
     loop {
         let (_dir, accounts) = accounts();
-        accounts
-            .save_login(&name("home"), &login("1//home"))
-            .unwrap();
-        accounts
-            .save_login(&name("work"), &login("1//work"))
-            .unwrap();
-        let test = "storage::login_file::accounts::tests::subprocess_for_the_test_below";
+        save(&accounts, "home");
+        save(&accounts, "work");
         let path = accounts.shared.path().to_str().unwrap();
-        let taken = killed::kill(test, "logout", path, steps);
+        let taken = killed::kill(SUBPROCESS, "logout", path, steps);
         assert_eq!(stored(&accounts, Some("home")).0, json!("1//home"));
         // Repeating it ends in the same state.
         let named = accounts.file(Some(&name("work"))).path().exists();
