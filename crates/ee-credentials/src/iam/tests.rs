@@ -38,67 +38,34 @@ fn status(status: u16, message: &str, reason: &str) -> Fault {
 
 #[tokio::test]
 async fn rejection_has_the_servers_message_and_a_remedy() {
-    for (fault, kind, hint) in [
+    use ErrorKind::{Expired, InvalidScope, Rejected, UnconfirmedRejection as Unconfirmed};
+    const PERMISSION_DENIED: &str = "Permission 'iam.serviceAccounts.getAccessToken' denied";
+    for (code, message, reason, kind, hint) in [
+        (401, "expired", "ACCESS_TOKEN_EXPIRED", Expired, ""),
         (
-            status(401, "expired", "ACCESS_TOKEN_EXPIRED"),
-            ErrorKind::Expired,
-            "",
-        ),
-        (
-            status(403, "scopes", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
-            ErrorKind::InvalidScope,
+            403,
+            "scopes",
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            InvalidScope,
             "cloud-platform",
         ),
         (
-            status(403, "off in project my-project", "SERVICE_DISABLED"),
-            ErrorKind::Rejected,
+            403,
+            "off in project my-project",
+            "SERVICE_DISABLED",
+            Rejected,
             "services enable iamcredentials.googleapis.com --project=my-project",
         ),
-        (
-            status(403, "no project", "USER_PROJECT_DENIED"),
-            ErrorKind::Rejected,
-            "serviceUsageConsumer",
-        ),
-        (
-            status(403, "denied", "IAM_PERMISSION_DENIED"),
-            ErrorKind::Rejected,
-            ROLE,
-        ),
-        (
-            status(
-                403,
-                "Permission 'iam.serviceAccounts.getAccessToken' denied",
-                "",
-            ),
-            ErrorKind::Rejected,
-            ROLE,
-        ),
-        (
-            status(404, "no such account", ""),
-            ErrorKind::Rejected,
-            "check its email address",
-        ),
-        (
-            status(400, "The lifetime is too long", ""),
-            ErrorKind::Rejected,
-            "1 hour or less",
-        ),
-        (
-            status(400, "odd: ya29.canary-source", ""),
-            ErrorKind::UnconfirmedRejection,
-            "try again",
-        ),
-        (
-            status(403, "no", "SECURITY_POLICY_VIOLATED"),
-            ErrorKind::Rejected,
-            "perimeter",
-        ),
-        (
-            status(418, "blocked", ""),
-            ErrorKind::UnconfirmedRejection,
-            "try again",
-        ),
+        (403, "no", "USER_PROJECT_DENIED", Rejected, "UsageConsumer"),
+        (403, "denied", "IAM_PERMISSION_DENIED", Rejected, ROLE),
+        (403, PERMISSION_DENIED, "", Rejected, ROLE),
+        (404, "no account", "", Rejected, "check its email address"),
+        (400, "lifetime too long", "", Rejected, "1 hour or less"),
+        (400, "ya29.canary-source", "", Unconfirmed, "try again"),
+        (403, "no", "SECURITY_POLICY_VIOLATED", Rejected, "perimeter"),
+        (418, "blocked", "", Unconfirmed, "try again"),
     ] {
+        let fault = status(code, message, reason);
         let error = request(fault).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(TARGET), "{error}");
