@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ee_emulator::{Emulator, Fault};
+use ee_emulator::{Emulator, Fault, User};
 use ee_token::ErrorKind as Token;
 use serde_json::{Value, json};
 
@@ -42,6 +42,13 @@ impl Machine {
 
     fn credentials(&self) -> Credentials {
         Credentials::from_file(self.path(), &self.options()).unwrap()
+    }
+
+    /// Writes a new login of the user jane.
+    fn write_login(&self) -> User {
+        let jane = self.emulator.create_user("jane@example.com");
+        self.write(&jane.authorized_user_json());
+        jane
     }
 }
 
@@ -84,16 +91,10 @@ async fn new_login_in_the_file_is_used_after_a_rejection() {
 #[tokio::test]
 async fn login_replaced_before_its_rejection_is_no_error() {
     let machine = Machine::new().await;
-    let jane = machine.emulator.create_user("jane@example.com");
-    machine.write(&jane.authorized_user_json());
+    let jane = machine.write_login();
     let credentials = machine.credentials();
     machine.emulator.revoke(jane.refresh_token());
-    machine.write(
-        &machine
-            .emulator
-            .create_user("jane@example.com")
-            .authorized_user_json(),
-    );
+    machine.write_login();
     credentials.token().await.unwrap();
 }
 
@@ -119,8 +120,7 @@ async fn other_account_or_kind_in_the_file_is_an_error() {
         "{message}"
     );
 
-    let jane = machine.emulator.create_user("jane@example.com");
-    machine.write(&jane.authorized_user_json());
+    machine.write_login();
     let error = credentials.token().await.unwrap_err();
     assert!(error.to_string().contains("user login"), "{error}");
 
@@ -130,22 +130,22 @@ async fn other_account_or_kind_in_the_file_is_an_error() {
 
 const TOKENS: &str = "oauth2.googleapis.com";
 
-/// Returns a token response for the subject `sub`.
-fn response(sub: &str) -> Fault {
+/// Returns a response with this token and an ID token of the subject `sub`.
+fn response(token: &str, sub: &str) -> Fault {
     let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": sub }).to_string());
     let id_token = format!("e30.{claims}.c2ln");
-    Fault::status(200).json(
-        &json!({"access_token": format!("ya29.{sub}"), "expires_in": 3600, "id_token": id_token}),
-    )
+    Fault::status(200)
+        .json(&json!({"access_token": token, "expires_in": 3600, "id_token": id_token}))
 }
 
 #[tokio::test]
 async fn login_with_another_subject_is_an_error() {
     let machine = Machine::new().await;
-    let jane = machine.emulator.create_user("jane@example.com");
-    machine.write(&jane.authorized_user_json());
+    let jane = machine.write_login();
     let credentials = machine.credentials();
-    machine.emulator.fault(TOKENS, response("jane"));
+    machine
+        .emulator
+        .fault(TOKENS, response("ya29.jane", "jane"));
     let token = credentials.token().await.unwrap();
     credentials.token_cache().unwrap().invalidate(&token);
 
@@ -154,7 +154,7 @@ async fn login_with_another_subject_is_an_error() {
     machine.write(&john.authorized_user_json());
     machine
         .emulator
-        .fault(TOKENS, response("john").after_requests(1));
+        .fault(TOKENS, response("ya29.john", "john").after_requests(1));
     for _ in 0..2 {
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::InvalidCredential);
@@ -162,9 +162,10 @@ async fn login_with_another_subject_is_an_error() {
     }
     assert_eq!(machine.emulator.faults_left(TOKENS), 0);
 
-    let new_login = machine.emulator.create_user("jane@example.com");
-    machine.write(&new_login.authorized_user_json());
-    machine.emulator.fault(TOKENS, response("jane"));
+    machine.write_login();
+    machine
+        .emulator
+        .fault(TOKENS, response("ya29.jane", "jane"));
     credentials.token().await.unwrap();
 }
 
@@ -181,14 +182,16 @@ async fn other_users_login_is_an_error_despite_a_cached_token() {
 
     machine.write(&jane.authorized_user_json());
     let credentials = Credentials::from_file(machine.path(), &options).unwrap();
-    machine.emulator.fault(TOKENS, response("jane"));
+    machine
+        .emulator
+        .fault(TOKENS, response("ya29.jane", "jane"));
     let token = credentials.token().await.unwrap();
     credentials.token_cache().unwrap().invalidate(&token);
     machine.emulator.revoke(jane.refresh_token());
     machine.write(&john.authorized_user_json());
     machine
         .emulator
-        .fault(TOKENS, response("john").after_requests(1));
+        .fault(TOKENS, response("ya29.john", "john").after_requests(1));
     let error = credentials.token().await.unwrap_err();
     assert!(error.to_string().contains("another user's"), "{error}");
 }
@@ -307,6 +310,7 @@ async fn replace(
         "jane"
     };
     machine.write(&file(name).0);
+    let invalid_grant = Fault::status(400).json(&json!({"error": "invalid_grant"}));
     let (host, rejection) = match login {
         _ if is_source => (
             IAM,
@@ -315,14 +319,8 @@ async fn replace(
                 [{"@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "IAM_PERMISSION_DENIED"}]}})),
         ),
-        Login::Workforce => (
-            STS,
-            Fault::status(400).json(&json!({"error": "invalid_grant"})),
-        ),
-        _ => (
-            TOKENS,
-            Fault::status(400).json(&json!({"error": "invalid_grant"})),
-        ),
+        Login::Workforce => (STS, invalid_grant),
+        _ => (TOKENS, invalid_grant),
     };
     if owner == Owner::RevokedBefore {
         emulator.revoke(&old_token);
@@ -412,9 +410,7 @@ async fn source_of_an_impersonation_is_compared_by_id_token() {
         let token = machine
             .emulator
             .issue_token(&email, &["cloud-platform"], LIFETIME);
-        let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": name }).to_string());
-        Fault::status(200).json(&json!({"access_token": token, "expires_in": 3600,
-            "id_token": format!("e30.{claims}.c2ln")}))
+        response(&token, name)
     };
     machine.emulator.fault(TOKENS, issue("jane"));
     let token = credentials.token().await.unwrap();
@@ -459,8 +455,7 @@ async fn login_of_an_unknown_account_is_used() {
 #[tokio::test]
 async fn invalid_or_missing_file_is_named_until_it_is_valid() {
     let machine = Machine::new().await;
-    let jane = machine.emulator.create_user("jane@example.com");
-    machine.write(&jane.authorized_user_json());
+    let jane = machine.write_login();
     let credentials = machine.credentials();
     machine.emulator.revoke(jane.refresh_token());
     machine.write("{\"type\": \"authorized_user\"");
@@ -470,11 +465,6 @@ async fn invalid_or_missing_file_is_named_until_it_is_valid() {
     fs::remove_file(machine.path()).unwrap();
     let error = credentials.token().await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
-    machine.write(
-        &machine
-            .emulator
-            .create_user("jane@example.com")
-            .authorized_user_json(),
-    );
+    machine.write_login();
     credentials.token().await.unwrap();
 }
