@@ -197,4 +197,4 @@ fn no_response(limit: Duration) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,7 +21,7 @@ use crate::{CredentialOptions, Credentials, Environment, Platform, Search};
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Counts how often a task runs that uses no files.
-fn count_ticks() -> Arc<AtomicUsize> {
+pub(crate) fn count_ticks() -> Arc<AtomicUsize> {
     let ticks = Arc::new(AtomicUsize::new(0));
     let counted = ticks.clone();
     tokio::spawn(async move {

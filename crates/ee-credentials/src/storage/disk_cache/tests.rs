@@ -1,16 +1,16 @@
+mod locks;
+
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ee_emulator::{Emulator, User};
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
-use tokio::sync::Barrier;
 
-use super::source::{Lookup, MAX_WAIT, pauses};
 use super::*;
-use crate::CredentialOptions;
-use crate::Credentials;
+use crate::input::blocking::tests::count_ticks;
 use crate::options::options;
 use crate::storage::private_file::killed;
+use crate::{CredentialOptions, Credentials};
 
 struct Machine {
     emulator: Emulator,
@@ -53,15 +53,27 @@ impl Machine {
         )
     }
 
+    /// Returns the entries of the cache.
+    fn entries(&self) -> Vec<PathBuf> {
+        self.token_cache().files(EXTENSION).unwrap()
+    }
+
     fn requests(&self) -> usize {
         self.emulator.requests().len()
     }
 
     fn cache_file(&self) -> PathBuf {
-        let files = self.token_cache().files(EXTENSION).unwrap();
+        let files = self.entries();
         assert_eq!(files.len(), 1);
         files[0].clone()
     }
+}
+
+/// Creates a file that is too old to keep.
+fn create_old(path: &Path) {
+    let file = File::create(path).unwrap();
+    file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
+        .unwrap();
 }
 
 fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> CacheFile {
@@ -100,17 +112,11 @@ async fn all_tokens_but_self_signed_ones_are_cached() {
         }
     }
     assert_eq!(machine.requests(), texts.len());
-    assert_eq!(
-        machine.token_cache().files(EXTENSION).unwrap().len(),
-        texts.len()
-    );
+    assert_eq!(machine.entries().len(), texts.len());
     let own = machine.options().self_signed_jwt(true);
     let own = Credentials::from_json(&account.json_key(), &own).unwrap();
     own.token().await.unwrap();
-    assert_eq!(
-        machine.token_cache().files(EXTENSION).unwrap().len(),
-        texts.len()
-    );
+    assert_eq!(machine.entries().len(), texts.len());
 }
 
 #[tokio::test]
@@ -219,10 +225,7 @@ async fn token_of_a_rejected_credential_is_dropped() {
     credentials.token_cache().unwrap().invalidate(&token);
     let error = credentials.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
-    assert_eq!(
-        machine.token_cache().files(EXTENSION).unwrap(),
-        Vec::<PathBuf>::new()
-    );
+    assert!(machine.entries().is_empty());
 }
 
 #[tokio::test]
@@ -236,10 +239,7 @@ async fn transient_error_is_returned_and_not_cached() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Token::Network);
-    assert_eq!(
-        machine.token_cache().files(EXTENSION).unwrap(),
-        Vec::<PathBuf>::new()
-    );
+    assert!(machine.entries().is_empty());
     machine.token().await;
 }
 
@@ -264,9 +264,7 @@ async fn day_old_tokens_are_removed() {
     let [old, young] =
         ["old", "young"].map(|name| cache.dir().join(name).with_extension(EXTENSION));
     fs::write(&young, "").unwrap();
-    let file = File::create(&old).unwrap();
-    file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
-        .unwrap();
+    create_old(&old);
     cache.sweep();
     assert!(!old.exists() && young.exists());
 }
@@ -311,14 +309,12 @@ async fn sweep_runs_at_most_once_an_hour() {
         .dir()
         .join("old")
         .with_extension(EXTENSION);
-    let file = File::create(&old).unwrap();
-    file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
-        .unwrap();
+    create_old(&old);
     let john = machine.emulator.create_user("john@example.com");
     let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
     credentials.unwrap().token().await.unwrap();
     assert!(old.exists());
-    assert_eq!(machine.token_cache().files(EXTENSION).unwrap().len(), 3);
+    assert_eq!(machine.entries().len(), 3);
 }
 
 /// The child process that is killed while it requests a token, renews a rejected one, or clears the
@@ -339,14 +335,7 @@ async fn subprocess_for_the_test_below() {
     let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
     let options = CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(cache);
     let credentials = Credentials::from_json(text, &options).unwrap();
-    let ticks = Arc::new(AtomicUsize::new(0));
-    let counted = ticks.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            counted.fetch_add(1, Ordering::Relaxed);
-        }
-    });
+    let ticks = count_ticks();
     let token = credentials.token().await.unwrap();
     if task == "hung" {
         assert!(ticks.load(Ordering::Relaxed) > 5);
@@ -394,9 +383,7 @@ async fn kill_at_any_step_leaves_no_partial_token() {
                 machine.token().await;
                 // An old file, which is removed.
                 let old = cache.dir().join("old").with_extension(EXTENSION);
-                let file = File::create(&old).unwrap();
-                file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
-                    .unwrap();
+                create_old(&old);
             }
             let input = [
                 cache.dir().to_str().unwrap(),
@@ -422,34 +409,6 @@ async fn kill_at_any_step_leaves_no_partial_token() {
             assert_eq!(fs::read_dir(cache.dir()).unwrap().count(), 0);
             machine.token().await;
         }
-    }
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn locks_and_entries_are_never_opened_through_links() {
-    let machine = Machine::new().await;
-    let token = machine.token().await;
-    let slot = machine.slot();
-    let existing = machine.home.path().join("existing");
-    let dangling = machine.home.path().join("dangling");
-
-    // A valid entry behind a link is ignored.
-    fs::rename(&slot.path, &existing).unwrap();
-    std::os::unix::fs::symlink(&existing, &slot.path).unwrap();
-    assert!(!machine.token().await.secret_eq(&token));
-    assert!(!fs::symlink_metadata(&slot.path).unwrap().is_symlink());
-
-    for target in [&existing, &dangling] {
-        let _ = fs::remove_file(&slot.lock);
-        fs::remove_file(&slot.path).unwrap();
-        std::os::unix::fs::symlink(target, &slot.lock).unwrap();
-        let contents = fs::read(target).ok();
-        let error = Lock::acquire(&slot.lock).unwrap_err();
-        assert!(error.to_string().contains("symbolic link"), "{error}");
-        machine.token().await;
-        assert_eq!(fs::read(target).ok(), contents);
-        fs::write(&slot.path, "").unwrap();
     }
 }
 
@@ -490,191 +449,4 @@ async fn hung_disk_delays_neither_token_nor_process_exit() {
         assert_eq!(taken.len(), steps + 1, "{taken:?}");
         assert_eq!(machine.requests(), 1, "{taken:?}");
     }
-}
-
-fn login(n: usize) -> String {
-    format!(
-        r#"{{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "1//{n}"}}"#
-    )
-}
-
-fn token() -> AccessToken {
-    AccessToken::new("ya29.canary")
-        .unwrap()
-        .with_expiry(chrono::Utc::now() + chrono::TimeDelta::hours(1))
-}
-
-/// The source returns tokens only when one has been requested for each identity.
-#[tokio::test]
-async fn identities_do_not_wait_for_each_other() {
-    const IDENTITIES: usize = 64;
-    let home = tempfile::tempdir().unwrap();
-    let cache = DiskTokenCache::at(home.path());
-    let slots: Vec<_> = (0..IDENTITIES)
-        .map(|n| slot(&cache, &login(n), &CredentialOptions::default()))
-        .collect();
-    let mut locks: Vec<_> = slots.iter().map(|slot| slot.lock.clone()).collect();
-    locks.sort();
-    locks.dedup();
-    assert_eq!(locks.len(), IDENTITIES);
-
-    let barrier = Arc::new(Barrier::new(IDENTITIES));
-    let mut fetches = tokio::task::JoinSet::new();
-    for slot in slots {
-        let barrier = barrier.clone();
-        let source = ee_token::source_fn(move || {
-            let barrier = barrier.clone();
-            async move {
-                barrier.wait().await;
-                Ok(token())
-            }
-        });
-        fetches.spawn(async move {
-            CachedOnDisk::new(Arc::new(source), slot)
-                .fetch_token()
-                .await
-                .unwrap()
-        });
-    }
-    assert_eq!(fetches.join_all().await.len(), IDENTITIES);
-    assert_eq!(cache.files(EXTENSION).unwrap().len(), IDENTITIES);
-    assert_eq!(cache.files(LOCK_EXTENSION).unwrap(), Vec::<PathBuf>::new());
-}
-
-#[tokio::test]
-async fn held_lock_delays_only_its_own_entry() {
-    let home = tempfile::tempdir().unwrap();
-    let cache = DiskTokenCache::at(home.path());
-    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
-    // A lock belongs to an open file, so that this simulates another process.
-    let held = Lock::acquire(&jane.lock).unwrap().unwrap();
-    assert!(matches!(jane.look_up(None, true), Lookup::Locked));
-    assert!(matches!(jane.look_up(None, false), Lookup::Missing(None)));
-    let Lookup::Missing(Some(lock)) = john.look_up(None, true) else {
-        panic!("the lock is held");
-    };
-    lock.release();
-
-    let source = ee_token::source_fn(|| async { Ok(token()) });
-    let limit = Duration::from_secs(10);
-    let kept = CachedOnDisk::new(Arc::new(source), jane);
-    tokio::time::timeout(limit, kept.fetch_token())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        cache.files(EXTENSION).unwrap().len(),
-        1,
-        "the token is cached"
-    );
-    held.release();
-}
-
-#[tokio::test]
-async fn token_that_arrives_during_the_wait_is_used() {
-    let home = tempfile::tempdir().unwrap();
-    let cache = DiskTokenCache::at(home.path());
-    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
-    let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
-        panic!("the lock is held");
-    };
-    let source = ee_token::source_fn(|| async {
-        Err(ee_token::Error::new(Token::Network, "requested twice"))
-    });
-    let kept = CachedOnDisk::new(Arc::new(source), here);
-    let (token, ()) = tokio::join!(kept.fetch_token(), async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        there.write(&token());
-        lock.release();
-    });
-    assert_eq!(token.unwrap().secret(), "ya29.canary");
-}
-
-#[test]
-fn lock_has_one_holder_while_its_file_is_replaced() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("entry.lock");
-    let holders = AtomicUsize::new(0);
-    let count = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut left = 200;
-                while left > 0 {
-                    if let Some(lock) = Lock::acquire(&path).unwrap() {
-                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
-                        std::thread::yield_now();
-                        holders.fetch_sub(1, Ordering::SeqCst);
-                        lock.release();
-                        count.fetch_add(1, Ordering::Relaxed);
-                        left -= 1;
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(count.into_inner(), 800);
-    assert!(!path.exists());
-}
-
-#[tokio::test]
-async fn dropped_fetch_releases_its_lock() {
-    let home = tempfile::tempdir().unwrap();
-    let cache = DiskTokenCache::at(home.path());
-    let [slot_of_task, other] =
-        [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
-    let (sender, requested) = tokio::sync::oneshot::channel();
-    let sender = Mutex::new(Some(sender));
-    let source = ee_token::source_fn(move || {
-        sender.lock().unwrap().take().unwrap().send(()).unwrap();
-        std::future::pending()
-    });
-    let kept = CachedOnDisk::new(Arc::new(source), slot_of_task);
-    let task = tokio::spawn(async move { kept.fetch_token().await });
-    requested.await.unwrap();
-    assert!(matches!(other.look_up(None, true), Lookup::Locked));
-    task.abort();
-    while matches!(other.look_up(None, true), Lookup::Locked) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[test]
-fn locks_that_no_process_holds_are_removed() {
-    let home = tempfile::tempdir().unwrap();
-    let cache = DiskTokenCache::at(home.path());
-    let lock = |name: &str| {
-        let path = home.path().join(name).with_extension(LOCK_EXTENSION);
-        let file = File::create(&path).unwrap();
-        (path, file)
-    };
-    let make_old = |path: &Path| {
-        let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
-            .unwrap();
-    };
-    let (old, _) = lock("old");
-    let (young, _) = lock("young");
-    let (held_path, _) = lock("held");
-    let held = Lock::acquire(&held_path).unwrap().unwrap();
-    make_old(&old);
-    make_old(&held_path);
-    cache.sweep();
-    assert!(!old.exists() && young.exists() && held_path.exists());
-    assert_eq!(
-        cache.clear().unwrap(),
-        0,
-        "a lock does not count as a token"
-    );
-    assert!(!young.exists() && held_path.exists());
-    held.release();
-    assert!(!held_path.exists());
-}
-
-#[test]
-fn wait_for_a_lock_is_bounded_with_few_lookups() {
-    assert_eq!(pauses().sum::<Duration>(), MAX_WAIT);
-    assert!(pauses().count() < 30);
-    let first: Vec<_> = pauses().take(7).map(|pause| pause.as_millis()).collect();
-    assert_eq!(first, [5, 10, 20, 40, 80, 100, 100]);
 }
