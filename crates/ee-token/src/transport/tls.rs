@@ -241,49 +241,11 @@ impl ServerCertVerifier for LazyVerifier {
 #[cfg(test)]
 mod tests {
     use ee_emulator::{Emulator, RsaKey};
+    use rustls::client::WebPkiServerVerifier;
     use rustls::server::WebPkiClientVerifier;
     use rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
     use super::*;
-
-    /// Trusts every server, because the tests are about the client's certificate.
-    #[derive(Debug)]
-    struct TrustAll;
-
-    impl ServerCertVerifier for TrustAll {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, rustls::Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            LazyVerifier.verify_tls12_signature(message, cert, dss)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            LazyVerifier.verify_tls13_signature(message, cert, dss)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            LazyVerifier.supported_verify_schemes()
-        }
-    }
 
     #[tokio::test]
     async fn client_certificate_is_sent_to_a_server_that_requests_it() {
@@ -295,14 +257,12 @@ mod tests {
 
         let mut roots = RootCertStore::empty();
         roots.add(der(shown.issuer_pem())).unwrap();
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
-                .build()
-                .unwrap();
+        let roots = Arc::new(roots);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), PROVIDER.clone());
         let server = ServerConfig::builder_with_provider(PROVIDER.clone())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(verifier.build().unwrap())
             .with_single_cert(
                 vec![der(of_server.certificate_pem())],
                 PrivateKeyDer::from_pem_slice(of_server.key_pem().as_bytes()).unwrap(),
@@ -310,9 +270,10 @@ mod tests {
             .unwrap();
         let mut client =
             client_config_with_certificate(shown.certificate_pem(), shown.key_pem()).unwrap();
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone());
         client
             .dangerous()
-            .set_certificate_verifier(Arc::new(TrustAll));
+            .set_certificate_verifier(verifier.build().unwrap());
 
         let name = ServerName::try_from("sts.mtls.googleapis.com").unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
