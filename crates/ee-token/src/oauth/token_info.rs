@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
@@ -51,16 +52,7 @@ pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenI
 }
 
 pub(crate) fn parse_response(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
-    let response: TokenInfoBody = serde_json::from_slice(body).map_err(|_| {
-        Error::new(
-            ErrorKind::InvalidResponse,
-            format!(
-                "the response of {host} does not describe a token: {}",
-                crate::shape(body)
-            ),
-        )
-        .with_remedy(Remedy::unexpected_intermediary())
-    })?;
+    let response: TokenInfoBody = description(body, host)?;
     Ok(TokenInfo {
         scopes: Scopes::from_untrusted([response.scope]),
         email: response
@@ -99,20 +91,19 @@ pub async fn introspect(
         secrets.push(token.secret());
         return Err(classify(&received, host, &secrets));
     }
-    let body = &received.body;
-    let response: Introspection = serde_json::from_slice(body).map_err(|_| {
-        Error::new(
-            ErrorKind::InvalidResponse,
-            format!(
-                "the response of {host} does not describe a token: {}",
-                crate::shape(body)
-            ),
-        )
-        .with_remedy(Remedy::unexpected_intermediary())
-    })?;
+    let response: Introspection = description(&received.body, host)?;
     Ok(response
         .sub
         .filter(|sub| response.active && !sub.is_empty()))
+}
+
+/// Reads the description of a token.
+fn description<T: DeserializeOwned>(body: &[u8], host: &str) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|_| {
+        let shape = crate::shape(body);
+        let why = format!("the response of {host} does not describe a token: {shape}");
+        Error::new(ErrorKind::InvalidResponse, why).with_remedy(Remedy::unexpected_intermediary())
+    })
 }
 
 /// Returns whether the text can be an email address and is safe to print.
@@ -145,21 +136,30 @@ struct Introspection {
 #[cfg(test)]
 mod tests {
     use wiremock::matchers::{body_string, header, method, path};
-    use wiremock::{Mock, MockServer, ResponseTemplate};
+    use wiremock::{Mock, MockBuilder, MockServer, ResponseTemplate};
 
     use super::*;
     use crate::Endpoints;
 
-    async fn token_info_for(status: u16, body: &str) -> Result<TokenInfo, Error> {
+    /// Starts a server that responds to these requests. The client sends all requests to it.
+    async fn start(requests: MockBuilder, status: u16, body: &str) -> (MockServer, HttpClient) {
         let server = MockServer::start().await;
-        Mock::given(method("POST"))
+        let response = ResponseTemplate::new(status).set_body_string(body);
+        requests.respond_with(response).mount(&server).await;
+        let endpoints = Endpoints::emulator(*server.address()).unwrap();
+        (server, HttpClient::new(endpoints))
+    }
+
+    fn token() -> AccessToken {
+        AccessToken::new("ya29.canary").unwrap()
+    }
+
+    async fn token_info_for(status: u16, body: &str) -> Result<TokenInfo, Error> {
+        let requests = Mock::given(method("POST"))
             .and(path("/oauth2.googleapis.com/tokeninfo"))
-            .and(body_string("access_token=ya29.canary"))
-            .respond_with(ResponseTemplate::new(status).set_body_string(body))
-            .mount(&server)
-            .await;
-        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
-        token_info(&http, &AccessToken::new("ya29.canary").unwrap()).await
+            .and(body_string("access_token=ya29.canary"));
+        let (_server, http) = start(requests, status, body).await;
+        token_info(&http, &token()).await
     }
 
     #[tokio::test]
@@ -192,27 +192,17 @@ mod tests {
     }
 
     async fn introspected(status: u16, body: &str) -> Result<Option<String>, Error> {
-        let server = MockServer::start().await;
-        Mock::given(method("POST"))
+        let requests = Mock::given(method("POST"))
             .and(path("/sts.googleapis.com/v1/introspect"))
             .and(header("authorization", "Basic YzpzLWNhbmFyeQ=="))
-            .and(body_string("token=ya29.canary"))
-            .respond_with(ResponseTemplate::new(status).set_body_string(body))
-            .mount(&server)
-            .await;
-        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
+            .and(body_string("token=ya29.canary"));
+        let (_server, http) = start(requests, status, body).await;
         let url = "https://sts.googleapis.com/v1/introspect".parse().unwrap();
         let client = ClientBasicAuth {
             client_id: "c",
             client_secret: &"s-canary".into(),
         };
-        introspect(
-            &http,
-            &url,
-            &client,
-            &AccessToken::new("ya29.canary").unwrap(),
-        )
-        .await
+        introspect(&http, &url, &client, &token()).await
     }
 
     #[tokio::test]
@@ -228,20 +218,6 @@ mod tests {
             (r#"{"active": false, "sub": "principal://p/jane"}"#, None),
         ] {
             assert_eq!(introspected(200, body).await.unwrap().as_deref(), subject);
-        }
-        for (status, body, kind) in [
-            (
-                401,
-                r#"{"error": "invalid_client", "error_description": "s-canary ya29.canary"}"#,
-                ErrorKind::Rejected,
-            ),
-            (503, "", ErrorKind::Server),
-            (200, "<html>", ErrorKind::InvalidResponse),
-            (200, "{}", ErrorKind::InvalidResponse),
-        ] {
-            let error = introspected(status, body).await.unwrap_err();
-            assert_eq!(error.kind(), kind, "{body}");
-            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         }
     }
 
@@ -279,19 +255,26 @@ mod tests {
 
     #[tokio::test]
     async fn error_responses_do_not_show_the_token() {
-        for (status, body, kind) in [
-            (
-                400,
-                r#"{"error": "invalid_token", "error_description": "ya29.canary"}"#,
-                ErrorKind::Rejected,
-            ),
-            (503, "", ErrorKind::Server),
-            (200, "<html>", ErrorKind::InvalidResponse),
-            (200, "{}", ErrorKind::InvalidResponse),
-        ] {
-            let error = token_info_for(status, body).await.unwrap_err();
+        use ErrorKind::{InvalidResponse, Rejected, Server};
+        let invalid_token = r#"{"error": "invalid_token", "error_description": "ya29.canary"}"#;
+        let invalid_client =
+            r#"{"error": "invalid_client", "error_description": "s-canary ya29.canary"}"#;
+        let common = [
+            (503, "", Server),
+            (200, "<html>", InvalidResponse),
+            (200, "{}", InvalidResponse),
+        ];
+        let check = |error: Error, body: &str, kind| {
             assert_eq!(error.kind(), kind, "{body}");
-            assert!(!format!("{error:?}").contains("canary"));
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        };
+        for (status, body, kind) in common.into_iter().chain([(400, invalid_token, Rejected)]) {
+            let error = token_info_for(status, body).await.unwrap_err();
+            check(error, body, kind);
+        }
+        for (status, body, kind) in common.into_iter().chain([(401, invalid_client, Rejected)]) {
+            let error = introspected(status, body).await.unwrap_err();
+            check(error, body, kind);
         }
     }
 }
