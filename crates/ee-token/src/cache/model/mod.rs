@@ -351,20 +351,13 @@ fn rejecting_the_only_token_costs_one_refresh() {
     explore(|source, cache| {
         source.respond(Response::SameToken("the-only-one"));
         let first = block_on(cache.token()).unwrap();
-        for task in [
-            rejecting_caller(&cache, &first),
-            rejecting_caller(&cache, &first),
-            rejecting_caller(&cache, &first),
-        ] {
+        for task in [(); 3].map(|()| rejecting_caller(&cache, &first)) {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
         assert_eq!(source.calls(), 2);
         source.clock.advance(Duration::from_secs(11));
-        assert!(
-            outcome(rejecting_caller(&cache, &first))
-                .unwrap()
-                .secret_eq(&first)
-        );
+        let last = outcome(rejecting_caller(&cache, &first)).unwrap();
+        assert!(last.secret_eq(&first));
         assert_eq!(source.calls(), 3);
     });
 }
@@ -435,11 +428,7 @@ fn suspension_or_clock_change_keeps_no_expired_token() {
 #[test]
 fn rejected_token_costs_one_refresh_and_is_not_returned() {
     explore_cached(|source, cache, first| {
-        for task in [
-            rejecting_caller(&cache, &first),
-            rejecting_caller(&cache, &first),
-            rejecting_caller(&cache, &first),
-        ] {
+        for task in [(); 3].map(|()| rejecting_caller(&cache, &first)) {
             assert_eq!(outcome(task).unwrap().secret(), "token-2");
         }
         assert_eq!(source.calls(), 2);
