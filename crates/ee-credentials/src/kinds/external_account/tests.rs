@@ -73,6 +73,12 @@ impl Machine {
         Credentials::from_json(&account.to_string(), &self.options())
     }
 
+    /// Checks that a token is obtained with this source of subject tokens.
+    async fn check_source(&self, source: Value) {
+        let credentials = self.load(&account(source)).unwrap();
+        credentials.token().await.unwrap();
+    }
+
     /// Returns the error of a token request that sends nothing to Google.
     async fn token_error(&self, source: Value) -> ee_token::Error {
         let credentials = self.load(&account(source)).unwrap();

@@ -33,12 +33,7 @@ async fn executable_runs_only_if_allowed_and_gets_its_variables() {
         assert!(!mark.exists());
     }
     machine.allow_executables();
-    machine
-        .load(&account(source))
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    machine.check_source(source).await;
     let variables = fs::read_to_string(&mark).unwrap();
     for (name, value) in [
         ("AUDIENCE", AUDIENCE),
@@ -166,12 +161,7 @@ async fn executable_is_never_found_in_the_current_directory() {
     let command = format!("sh {}", path.display());
     machine.set("PATH", ".:/usr/bin:/bin");
     let source = json!({"executable": {"command": command, "timeout_millis": 5000}});
-    machine
-        .load(&account(source))
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    machine.check_source(source).await;
 }
 
 #[tokio::test]
@@ -181,12 +171,7 @@ async fn unexpired_output_file_is_used() {
     let cached = |expires: u64| json!({"version": 1, "success": true, "token_type": JWT, "id_token": machine.token, "expiration_time": expires});
     let path = machine.file("cached", &cached(4_000_000_000).to_string());
     let source = json!({"executable": {"command": "/nowhere/at/all", "output_file": path}});
-    machine
-        .load(&account(source.clone()))
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    machine.check_source(source.clone()).await;
     machine.emulator.clear_requests();
     for text in [
         cached(5).to_string(),

@@ -62,10 +62,5 @@ async fn url_without_a_token_is_named() {
     assert!(machine.emulator.requests_to("evil.example").is_empty());
     machine.serve(Fault::status(503));
     machine.serve(Fault::respond(200, "text/plain", machine.token.clone()));
-    machine
-        .load(&account(source))
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    machine.check_source(source).await;
 }
