@@ -104,15 +104,7 @@ impl TokenEndpoint {
         sign: impl Fn(DateTime<Utc>) -> Result<SecretString, Error>,
     ) -> Result<TokenResponse, Error> {
         let assertion = sign(self.now())?;
-        let failure = match self
-            .send(
-                &Grant::JwtBearer {
-                    assertion: &assertion,
-                },
-                None,
-            )
-            .await
-        {
+        let failure = match self.send(&bearer(&assertion), None).await {
             Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
@@ -134,13 +126,7 @@ impl TokenEndpoint {
         );
         self.skew.store(skew, Ordering::Relaxed);
         let assertion = sign(self.now())?;
-        self.exchange(
-            &Grant::JwtBearer {
-                assertion: &assertion,
-            },
-            None,
-        )
-        .await
+        self.exchange(&bearer(&assertion), None).await
     }
 
     /// Exchanges an assertion with the claim `target_audience` for an ID token, which identifies the
@@ -153,9 +139,7 @@ impl TokenEndpoint {
         sign: impl Fn(DateTime<Utc>) -> Result<SecretString, Error>,
     ) -> Result<SecretString, Error> {
         let assertion = sign(self.now())?;
-        let grant = Grant::JwtBearer {
-            assertion: &assertion,
-        };
+        let grant = bearer(&assertion);
         let policy = self.retry.as_deref().cloned();
         Exchange::new(&self.http)
             .retry(policy.unwrap_or_else(RetryPolicy::for_token_requests))
@@ -352,6 +336,10 @@ pub(crate) fn parse_response(
         refresh_token: response.refresh_token,
         id_token: response.id_token,
     })
+}
+
+fn bearer(assertion: &SecretString) -> Grant<'_> {
+    Grant::JwtBearer { assertion }
 }
 
 #[cfg(test)]
