@@ -121,12 +121,8 @@ async fn worker_finds_each_location() {
     );
     let here = Search::new(plain.clone(), machine.options()).find().await;
     let here = here.unwrap().credentials;
-    machine
-        .round_trip(&here, &plain)
-        .await
-        .token()
-        .await
-        .unwrap();
+    let loaded = machine.round_trip(&here, &plain).await;
+    loaded.token().await.unwrap();
 }
 
 #[tokio::test]
@@ -185,13 +181,15 @@ async fn config_with_unsafe_names_is_rejected() {
         "/gdch_audience",
         "/impersonation/0/quota_project",
     ];
+    let from = async |settings: serde_json::Value| {
+        let settings = serde_json::from_value(settings).unwrap();
+        Credentials::from_config(&settings, &environment, &machine.http).await
+    };
     for name in names {
         for trick in ["\u{1b}[2J", "a\nb", "\u{202e}", &"a".repeat(400)] {
             let mut settings = plain.clone();
             *settings.pointer_mut(name).unwrap() = json!(trick);
-            let settings = serde_json::from_value(settings).unwrap();
-            let refused = Credentials::from_config(&settings, &environment, &machine.http).await;
-            let error = refused.unwrap_err();
+            let error = from(settings).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{name}");
             let field = name.rsplit('/').next().unwrap();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
@@ -200,15 +198,11 @@ async fn config_with_unsafe_names_is_rejected() {
     for scopes in ["/scopes", "/impersonation/0/scopes"] {
         let mut settings = plain.clone();
         *settings.pointer_mut(scopes).unwrap() = json!(["drive", "\u{1b}[2J"]);
-        let settings = serde_json::from_value(settings).unwrap();
-        let refused = Credentials::from_config(&settings, &environment, &machine.http).await;
-        let error = refused.unwrap_err();
+        let error = from(settings).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
         assert!(error.to_string().contains("`scopes`"), "{error}");
     }
-    let settings = serde_json::from_value(plain).unwrap();
-    let found = Credentials::from_config(&settings, &environment, &machine.http).await;
-    assert_eq!(found.unwrap().principal(), Some(TARGET));
+    assert_eq!(from(plain).await.unwrap().principal(), Some(TARGET));
 }
 
 #[tokio::test]

@@ -8,6 +8,16 @@ const TOKEN_URL: (&str, UrlField) = ("token_url", UrlField::TokenUrl);
 const IMPERSONATION: (&str, UrlField) =
     ("service_account_impersonation_url", UrlField::Impersonation);
 
+/// Checks a URL with default options.
+fn check_by_default(url: &str, field: (&'static str, UrlField)) -> Result<Url, Error> {
+    check(
+        url,
+        field,
+        &Location::InMemory,
+        &CredentialOptions::default(),
+    )
+}
+
 #[test]
 fn unlisted_hosts_need_permission_even_on_loopback() {
     let options = CredentialOptions::default();
@@ -113,12 +123,7 @@ fn each_field_accepts_only_its_own_service() {
     ];
     for (_, url) in LISTED {
         for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
-            let result = check(
-                url,
-                field,
-                &Location::InMemory,
-                &CredentialOptions::default(),
-            );
+            let result = check_by_default(url, field);
             let is_its_own = LISTED.contains(&(field.1, url));
             assert_eq!(result.is_ok(), is_its_own, "{field:?}: {url}");
         }
@@ -147,14 +152,7 @@ fn loopback_needs_no_permission_with_test_endpoints() {
 
 #[test]
 fn unsafe_host_stays_out_of_commands() {
-    let url = "https://a$(id).example/";
-    let error = check(
-        url,
-        TOKEN_URI,
-        &Location::InMemory,
-        &CredentialOptions::default(),
-    )
-    .unwrap_err();
+    let error = check_by_default("https://a$(id).example/", TOKEN_URI).unwrap_err();
     assert!(error.to_string().contains("a$(id).example"), "{error}");
     let command = error.remedy().command.clone().unwrap();
     assert_eq!(command, "eectl --allow-host HOST …");
@@ -163,13 +161,7 @@ fn unsafe_host_stays_out_of_commands() {
 #[test]
 fn overlong_host_is_not_quoted() {
     let url = format!("https://{}.example/", "a".repeat(300));
-    let error = check(
-        &url,
-        TOKEN_URI,
-        &Location::InMemory,
-        &CredentialOptions::default(),
-    )
-    .unwrap_err();
+    let error = check_by_default(&url, TOKEN_URI).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidFile);
     assert!(!error.to_string().contains("aaa"), "{error}");
 }
@@ -210,13 +202,8 @@ fn disallowed_host_is_named_with_file_field_and_remedy() {
         assert_eq!(remedy.command, Some(command));
         assert!(remedy.text.contains(".allow_host(") && remedy.url.is_some());
         // Following the remedy is enough.
-        check(
-            url,
-            TOKEN_URL,
-            &file,
-            &CredentialOptions::default().allow_host(allowed),
-        )
-        .unwrap();
+        let allowing = CredentialOptions::default().allow_host(allowed);
+        check(url, TOKEN_URL, &file, &allowing).unwrap();
     }
 }
 

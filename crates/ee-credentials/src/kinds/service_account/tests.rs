@@ -136,11 +136,8 @@ async fn self_signed_jwt_is_used_without_a_request() {
     let (emulator, account, options) = emulator().await;
     let options = options.self_signed_jwt(true);
     let key = account.json_key();
-    let token = Credentials::from_json(&key, &options)
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    let credentials = Credentials::from_json(&key, &options).unwrap();
+    let token = credentials.token().await.unwrap();
     let (_, claims) = parts(token.secret());
     assert_eq!(claims["iss"], ROBOT);
     assert_eq!(claims["sub"], ROBOT);
@@ -165,11 +162,8 @@ async fn self_signed_jwt_is_used_without_a_request() {
     let narrow = options
         .clone()
         .scopes(Scopes::new(["earthengine.readonly"]));
-    let token = Credentials::from_json(&key, &narrow)
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    let credentials = Credentials::from_json(&key, &narrow).unwrap();
+    let token = credentials.token().await.unwrap();
     let (_, claims) = parts(token.secret());
     assert_eq!(
         claims["scope"],

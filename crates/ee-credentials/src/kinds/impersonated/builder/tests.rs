@@ -87,13 +87,8 @@ async fn login_token_and_impersonated_account_can_impersonate() {
 
     let token = login.token().await.unwrap();
     let from_token = Credentials::from_token(AccessToken::new(token.secret()).unwrap());
-    from_token
-        .impersonate(MIDDLE)
-        .build(&options)
-        .unwrap()
-        .token()
-        .await
-        .unwrap();
+    let middle = from_token.impersonate(MIDDLE).build(&options).unwrap();
+    middle.token().await.unwrap();
 }
 
 #[tokio::test]
