@@ -89,11 +89,8 @@ fn canonical_query(url: &Url) -> String {
         .map(|(name, value)| (encode(&name), encode(&value)))
         .collect();
     pairs.sort();
-    let pairs: Vec<String> = pairs
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    pairs.join("&")
+    let pairs = pairs.iter().map(|(name, value)| [&**name, value].join("="));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Everything but RFC 3986's unreserved characters becomes `%XX`.
