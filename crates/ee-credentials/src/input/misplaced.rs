@@ -254,18 +254,19 @@ mod tests {
 
     #[test]
     fn misplaced_text_is_identified() {
+        const PRIVATE_KEY: &str = "it is a PEM (a private key), not JSON";
+        const ODD_TOKEN: &str = "it is a refresh token with characters that no refresh token has";
+        const ACCESS_TOKEN: &str = "it is an access token, not JSON, and expires within an hour";
+        const UNQUOTED: &str =
+            "it is not JSON, because there are no double quotation marks around its names";
+        const ASSIGNMENT: &str = "it starts with the name of a variable and an equals sign";
+        const PATH: &str = "it is the path of a file, not JSON";
         let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln";
         for (text, noun) in [
             (" \n", "it is empty"),
             ("<!doctype html>", "it is HTML, not JSON"),
-            (
-                "-----BEGIN PRIVATE KEY-----\nx",
-                "it is a PEM (a private key), not JSON",
-            ),
-            (
-                "Bag Attributes\n-----BEGIN PRIVATE KEY-----",
-                "it is a PEM (a private key), not JSON",
-            ),
+            ("-----BEGIN PRIVATE KEY-----\nx", PRIVATE_KEY),
+            ("Bag Attributes\n-----BEGIN PRIVATE KEY-----", PRIVATE_KEY),
             (
                 "-----BEGIN CERTIFICATE-----\nx",
                 "it is a PEM (a certificate), not JSON",
@@ -282,22 +283,10 @@ mod tests {
                 "it is a gcloud configuration file, not JSON",
             ),
             ("1//0gabc-_d", "it is a refresh token, not JSON"),
-            (
-                "1//0gabc def",
-                "it is a refresh token with characters that no refresh token has",
-            ),
-            (
-                "1//0gabc\",",
-                "it is a refresh token with characters that no refresh token has",
-            ),
-            (
-                "ya29.abc",
-                "it is an access token, not JSON, and expires within an hour",
-            ),
-            (
-                "Bearer ya29.abc",
-                "it is an access token, not JSON, and expires within an hour",
-            ),
+            ("1//0gabc def", ODD_TOKEN),
+            ("1//0gabc\",", ODD_TOKEN),
+            ("ya29.abc", ACCESS_TOKEN),
+            ("Bearer ya29.abc", ACCESS_TOKEN),
             (jwt, "it is a JSON Web Token, not JSON"),
             (
                 "4/0AX",
@@ -309,34 +298,19 @@ mod tests {
             ("ewogICJ0eXBl", "it is base64 of JSON, damaged or truncated"),
             ("H4sIAAAAAAAA", "it is base64 of compressed data, not JSON"),
             ("%7B%22type%22%3A", "it is percent-encoded, not JSON"),
-            (
-                "{type: service_account}",
-                "it is not JSON, because there are no double quotation marks around its names",
-            ),
-            (
-                "{'type': 'service_account'}",
-                "it is not JSON, because there are no double quotation marks around its names",
-            ),
-            (
-                "EARTHENGINE_TOKEN=1//0gabc",
-                "it starts with the name of a variable and an equals sign",
-            ),
-            (
-                "export EARTHENGINE_TOKEN=1//0g",
-                "it starts with the name of a variable and an equals sign",
-            ),
+            ("{type: service_account}", UNQUOTED),
+            ("{'type': 'service_account'}", UNQUOTED),
+            ("EARTHENGINE_TOKEN=1//0gabc", ASSIGNMENT),
+            ("export EARTHENGINE_TOKEN=1//0g", ASSIGNMENT),
             ("undefined", "it is the word \"undefined\""),
             (
                 "${{ secrets.EE }}",
                 "it is ${{ … }}, which was not replaced",
             ),
             ("https://example.com/key.json", "it is a URL, not JSON"),
-            ("/home/me/key.json", "it is the path of a file, not JSON"),
-            (
-                "C:\\Users\\me\\key.json",
-                "it is the path of a file, not JSON",
-            ),
-            ("key.json", "it is the path of a file, not JSON"),
+            ("/home/me/key.json", PATH),
+            ("C:\\Users\\me\\key.json", PATH),
+            ("key.json", PATH),
             ("hello world", "it is not JSON"),
             ("\"text\"", "it is not JSON"),
         ] {

@@ -181,6 +181,8 @@ mod tests {
             CredentialKind::AuthorizedUser,
             CredentialKind::ExternalAccountAuthorizedUser,
         );
+        let for_user = |account| acting(user, &login(account));
+        let for_pool = |name| acting(workforce, &pool(name));
         for (before, after, is_same) in [
             (Identity::account("a"), Identity::account("a"), Some(true)),
             (Identity::account("a"), Identity::account("b"), Some(false)),
@@ -191,39 +193,19 @@ mod tests {
             (login("jane"), login(""), Some(false)),
             (pool("p"), pool("p"), None),
             (pool("p"), pool("q"), Some(false)),
-            (acting(user, &login("")), acting(user, &login("jane")), None),
-            (
-                acting(user, &login("jane")),
-                acting(user, &login("john")),
-                Some(false),
-            ),
-            (
-                acting(user, &login("jane")),
-                acting(user, &login("jane")),
-                Some(true),
-            ),
-            (
-                acting(workforce, &pool("p")),
-                acting(workforce, &pool("p")),
-                None,
-            ),
-            (
-                acting(workforce, &pool("p")),
-                acting(workforce, &pool("q")),
-                Some(false),
-            ),
-            (
-                acting(user, &login("")),
-                acting(workforce, &pool("p")),
-                Some(false),
-            ),
+            (for_user(""), for_user("jane"), None),
+            (for_user("jane"), for_user("john"), Some(false)),
+            (for_user("jane"), for_user("jane"), Some(true)),
+            (for_pool("p"), for_pool("p"), None),
+            (for_pool("p"), for_pool("q"), Some(false)),
+            (for_user(""), for_pool("p"), Some(false)),
             (
                 acting(CredentialKind::ServiceAccount, &Identity::account("a")),
                 acting(CredentialKind::ServiceAccount, &Identity::account("b")),
                 Some(false),
             ),
             (
-                acting(user, &login("")),
+                for_user(""),
                 Identity::impersonated("other@p", user, &login("")),
                 Some(false),
             ),

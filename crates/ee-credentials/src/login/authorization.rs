@@ -250,6 +250,7 @@ mod tests {
 
     #[test]
     fn response_needs_the_state_and_either_a_code_or_an_error() {
+        use InvalidCallback::{Malformed, StateMismatch};
         let parse = |query: &str| match AuthorizationResponse::parse(query, "s3cret") {
             Ok(AuthorizationResponse::Code(code)) => Ok(code.expose_secret().to_owned()),
             Ok(AuthorizationResponse::Denied(reason)) => Ok(format!("denied: {reason}")),
@@ -261,22 +262,16 @@ mod tests {
             "denied: access_denied"
         );
         for (query, why) in [
-            ("", InvalidCallback::StateMismatch),
-            ("code=x", InvalidCallback::StateMismatch),
-            ("code=x&state=", InvalidCallback::StateMismatch),
-            ("code=x&state=S3cret", InvalidCallback::StateMismatch),
-            (
-                "error=access_denied&state=other",
-                InvalidCallback::StateMismatch,
-            ),
-            ("state=s3cret", InvalidCallback::Malformed),
-            ("code=&state=s3cret", InvalidCallback::Malformed),
-            ("code=x&error=y&state=s3cret", InvalidCallback::Malformed),
-            ("code=x&code=y&state=s3cret", InvalidCallback::Malformed),
-            (
-                "code=x&state=other&state=s3cret",
-                InvalidCallback::Malformed,
-            ),
+            ("", StateMismatch),
+            ("code=x", StateMismatch),
+            ("code=x&state=", StateMismatch),
+            ("code=x&state=S3cret", StateMismatch),
+            ("error=access_denied&state=other", StateMismatch),
+            ("state=s3cret", Malformed),
+            ("code=&state=s3cret", Malformed),
+            ("code=x&error=y&state=s3cret", Malformed),
+            ("code=x&code=y&state=s3cret", Malformed),
+            ("code=x&state=other&state=s3cret", Malformed),
         ] {
             assert_eq!(parse(query).unwrap_err(), why, "{query}");
         }
@@ -284,23 +279,12 @@ mod tests {
 
     #[test]
     fn denial_quotes_the_error_code_if_it_is_valid() {
+        use ErrorKind::{LoginDenied, LoginFailed};
         for (reason, kind, part) in [
-            (
-                "access_denied",
-                ErrorKind::LoginDenied,
-                "access was not granted",
-            ),
-            (
-                "admin_policy_enforced",
-                ErrorKind::LoginDenied,
-                "organization",
-            ),
-            ("server_error", ErrorKind::LoginFailed, "server_error"),
-            (
-                "<script>\u{1b}[2J",
-                ErrorKind::LoginFailed,
-                "returned no code",
-            ),
+            ("access_denied", LoginDenied, "access was not granted"),
+            ("admin_policy_enforced", LoginDenied, "organization"),
+            ("server_error", LoginFailed, "server_error"),
+            ("<script>\u{1b}[2J", LoginFailed, "returned no code"),
         ] {
             let error = denied(reason);
             assert_eq!(error.kind(), kind);

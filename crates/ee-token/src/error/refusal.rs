@@ -471,50 +471,36 @@ mod tests {
     fn disabled_api_is_that_of_the_host_or_of_the_service_named() {
         let bare = "Some API has not been used in project 123456789012 before or it is disabled.";
         for (host, service, expected, title) in [
-            ("sts.googleapis.com", "", "sts", "Security Token Service"),
+            ("sts", "", "sts", "Security Token Service"),
+            ("sts.us-east1.rep", "", "sts", "Security Token Service"),
             (
-                "sts.us-east1.rep.googleapis.com",
-                "",
-                "sts",
-                "Security Token Service",
-            ),
-            (
-                "iamcredentials.mtls.googleapis.com",
+                "iamcredentials.mtls",
                 "",
                 "iamcredentials",
                 "Service Account Credentials",
             ),
+            ("earthengine-highvolume", "", "earthengine", "Earth Engine"),
             (
-                "earthengine-highvolume.googleapis.com",
-                "",
-                "earthengine",
-                "Earth Engine",
-            ),
-            (
-                "cloudresourcemanager.googleapis.com",
+                "cloudresourcemanager",
                 "",
                 "cloudresourcemanager",
                 "Resource Manager",
             ),
             (
-                "earthengine.googleapis.com",
+                "earthengine",
                 "serviceusage.googleapis.com",
                 "serviceusage",
                 "Service Usage",
             ),
             (
-                "sts.googleapis.com",
+                "sts",
                 "x; rm -rf ~.googleapis.com",
                 "sts",
                 "Security Token Service",
             ),
-            (
-                "other.googleapis.com",
-                "",
-                "other",
-                "API other.googleapis.com",
-            ),
+            ("other", "", "other", "API other.googleapis.com"),
         ] {
+            let host = &format!("{host}.googleapis.com");
             let status = RpcStatus::read(&json!({"message": bare, "details": [
                 {"reason": "SERVICE_DISABLED", "metadata": {"service": service}}]}));
             let remedy = status.refusal(host).remedy(Cause::ApiDisabled);

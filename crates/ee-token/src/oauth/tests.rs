@@ -224,56 +224,46 @@ async fn response_over_1_mib_is_an_error_and_not_retried() {
 
 #[tokio::test]
 async fn error_responses_map_to_their_kind() {
+    use ErrorKind::{
+        ClockSkew, InvalidResponse, InvalidScope, ReauthenticationRequired, Rejected, Server,
+    };
     let oauth = |code: &str, rest: &str| format!(r#"{{"error":"{code}"{rest}}}"#);
+    let rapt = |subtype| oauth("invalid_grant", &format!(r#","error_subtype":"{subtype}""#));
+    let revoked = r#","error_description":"Token has been expired or revoked.""#;
     let skew = r#","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.""#;
     for (status, body, kind) in [
-        (
-            400,
-            oauth(
-                "invalid_grant",
-                r#","error_description":"Token has been expired or revoked.""#,
-            ),
-            ErrorKind::Rejected,
-        ),
-        (
-            400,
-            oauth("invalid_grant", r#","error_subtype":"invalid_rapt""#),
-            ErrorKind::ReauthenticationRequired,
-        ),
-        (
-            400,
-            oauth("invalid_grant", r#","error_subtype":"rapt_required""#),
-            ErrorKind::ReauthenticationRequired,
-        ),
-        (400, oauth("invalid_grant", skew), ErrorKind::ClockSkew),
-        (400, oauth("invalid_scope", ""), ErrorKind::InvalidScope),
-        (401, oauth("invalid_client", ""), ErrorKind::Rejected),
-        (401, oauth("unauthorized_client", ""), ErrorKind::Rejected),
-        (400, oauth("temporarily_unavailable", ""), ErrorKind::Server),
-        (400, oauth("internal_failure", ""), ErrorKind::Server),
+        (400, oauth("invalid_grant", revoked), Rejected),
+        (400, rapt("invalid_rapt"), ReauthenticationRequired),
+        (400, rapt("rapt_required"), ReauthenticationRequired),
+        (400, oauth("invalid_grant", skew), ClockSkew),
+        (400, oauth("invalid_scope", ""), InvalidScope),
+        (401, oauth("invalid_client", ""), Rejected),
+        (401, oauth("unauthorized_client", ""), Rejected),
+        (400, oauth("temporarily_unavailable", ""), Server),
+        (400, oauth("internal_failure", ""), Server),
         (
             400,
             r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"Bad audience."}}"#
                 .into(),
-            ErrorKind::Rejected,
+            Rejected,
         ),
-        (401, oauth("deleted_client", ""), ErrorKind::Rejected),
-        (400, oauth("invalid_target", ""), ErrorKind::Rejected),
-        (400, oauth("rate_limit_exceeded", ""), ErrorKind::Server),
+        (401, oauth("deleted_client", ""), Rejected),
+        (400, oauth("invalid_target", ""), Rejected),
+        (400, oauth("rate_limit_exceeded", ""), Server),
         (
             403,
             r#"{"error":{"code":403,"status":"RESOURCE_EXHAUSTED","message":"Quota exceeded."}}"#
                 .into(),
-            ErrorKind::Server,
+            Server,
         ),
-        (429, "slow down".into(), ErrorKind::Server),
-        (503, "<html>".into(), ErrorKind::Server),
+        (429, "slow down".into(), Server),
+        (503, "<html>".into(), Server),
         (
             403,
             "<html>Blocked by the proxy</html>".into(),
-            ErrorKind::InvalidResponse,
+            InvalidResponse,
         ),
-        (307, String::new(), ErrorKind::InvalidResponse),
+        (307, String::new(), InvalidResponse),
     ] {
         let server = server_with(vec![json(status, &body)]).await;
         let error = refresh(&endpoint(&server, 0)).await.unwrap_err();

@@ -103,43 +103,22 @@ fn number_may_be_text_or_have_a_fraction_of_zero() {
 
 #[test]
 fn fields_of_other_types_are_named() {
-    for (text, why) in [
-        (
-            r#"{"list": "canary"}"#,
-            "`list` is text, and must be a list of texts",
-        ),
-        (
-            r#"{"list": [1]}"#,
-            "`list` is a list of other things, and must be a list of texts",
-        ),
-        (
-            r#"{"flag": "canary"}"#,
-            "`flag` is text, and must be true or false",
-        ),
-        (
-            r#"{"number": "canary"}"#,
-            "`number` is text, and must be a whole number",
-        ),
-        (
-            r#"{"number": 1.50}"#,
-            "`number` is 1.50, and must be a whole number",
-        ),
-        (
-            r#"{"inner": "canary"}"#,
-            "`inner` is text, and must be an object",
-        ),
-        (
-            r#"{"project": {}}"#,
-            "`project` is an object, and must be text",
-        ),
-        (
-            r#"{"path": "-----BEGIN PRIVATE KEY-----\ncanary"}"#,
-            "`path` contains a private key, not a path",
-        ),
+    for (field, value, found, expected) in [
+        ("list", r#""canary""#, "text", "a list of texts"),
+        ("list", "[1]", "a list of other things", "a list of texts"),
+        ("flag", r#""canary""#, "text", "true or false"),
+        ("number", r#""canary""#, "text", "a whole number"),
+        ("number", "1.50", "1.50", "a whole number"),
+        ("inner", r#""canary""#, "text", "an object"),
+        ("project", "{}", "an object", "text"),
     ] {
-        let error = read(text).unwrap_err();
-        assert_eq!(error, format!("the variable X: the field {why}"));
+        let error = read(&format!(r#"{{"{field}": {value}}}"#)).unwrap_err();
+        let why = format!("the field `{field}` is {found}, and must be {expected}");
+        assert_eq!(error, format!("the variable X: {why}"));
     }
+    let error = read(r#"{"path": "-----BEGIN PRIVATE KEY-----\ncanary"}"#).unwrap_err();
+    let why = "the field `path` contains a private key, not a path";
+    assert_eq!(error, format!("the variable X: {why}"));
 }
 
 #[test]

@@ -288,113 +288,72 @@ fn invalid_impersonation_fields_are_named_without_a_request() {
         file
     };
     const FIELD: &str = "`service_account_impersonation_url`";
-    const INVALID: ErrorKind = ErrorKind::InvalidFile;
+    let check = |file: Value, kind: ErrorKind, words: &str| {
+        let options = CredentialOptions::default();
+        let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let message = error.to_string();
+        assert!(message.contains(words), "{message} / {words}");
+        let start = "the credential given as text";
+        assert!(message.starts_with(start), "{message}");
+        assert!(!error.remedy().text.is_empty(), "{error}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        assert_eq!(options.http.request_count(), 0);
+    };
     let gdch = json!({"type": "gdch_service_account"});
-    for (file, kind, words) in [
-        (change(URL, json!(null)), INVALID, FIELD),
-        (change(URL, json!("")), INVALID, FIELD),
-        (change(URL, json!(["canary"])), INVALID, FIELD),
-        (change(URL, json!("no url")), INVALID, FIELD),
-        (
-            change(URL, json!(format!("https://{IAM}/v1/x"))),
-            INVALID,
-            FIELD,
-        ),
-        (change(URL, json!(url("a%2fb@p.example"))), INVALID, FIELD),
-        (change(URL, json!(url("no-address"))), INVALID, FIELD),
-        (
-            change(URL, json!(url("a@p.example") + "?x=canary")),
-            INVALID,
-            FIELD,
-        ),
-        (
-            change(
-                URL,
-                json!(url(TARGET).replace("googleapis.com", "evil.example")),
-            ),
-            ErrorKind::DisallowedHost,
-            "iamcredentials.evil.example",
-        ),
-        (
-            change(URL, json!(url(TARGET).replace("https", "http"))),
-            ErrorKind::DisallowedHost,
-            "without HTTPS",
-        ),
+    for (file, words) in [
+        (change(URL, json!(null)), FIELD),
+        (change(URL, json!("")), FIELD),
+        (change(URL, json!(["canary"])), FIELD),
+        (change(URL, json!("no url")), FIELD),
+        (change(URL, json!(format!("https://{IAM}/v1/x"))), FIELD),
+        (change(URL, json!(url("a%2fb@p.example"))), FIELD),
+        (change(URL, json!(url("no-address"))), FIELD),
+        (change(URL, json!(url("a@p.example") + "?x=canary")), FIELD),
         (
             change(SOURCE, json!(null)),
-            INVALID,
             "`source_credentials` is missing",
         ),
-        (
-            change(SOURCE, json!("canary")),
-            INVALID,
-            "must be an object",
-        ),
-        (change(SOURCE, json!({})), INVALID, "`type` is missing"),
-        (change(SOURCE, gdch), INVALID, "\"gdch_service_account\""),
-        (
-            source("type", json!("wizard")),
-            INVALID,
-            "in `source_credentials`",
-        ),
+        (change(SOURCE, json!("canary")), "must be an object"),
+        (change(SOURCE, json!({})), "`type` is missing"),
+        (change(SOURCE, gdch), "\"gdch_service_account\""),
+        (source("type", json!("wizard")), "in `source_credentials`"),
         (
             source("refresh_token", json!(null)),
-            INVALID,
             "`refresh_token` is missing",
         ),
         (
             source("client_secret", json!(7)),
-            INVALID,
             "`client_secret` is a number",
         ),
         (
             source("quota_project_id", json!("764086051850")),
-            INVALID,
             "belongs to a Google SDK",
         ),
-        (change("delegates", json!("canary")), INVALID, "`delegates`"),
-        (change("delegates", json!([7])), INVALID, "`delegates`"),
-        (change("delegates", json!(["a b"])), INVALID, "`delegates`"),
-        (
-            change("delegates", json!([MIDDLE, MIDDLE])),
-            INVALID,
-            "circle",
-        ),
-        (change("delegates", json!([TARGET])), INVALID, "circle"),
-        (change("scopes", json!("canary")), INVALID, "`scopes`"),
-        (
-            change("quota_project_id", json!([])),
-            INVALID,
-            "`quota_project_id`",
-        ),
-        (
-            change("universe_domain", json!("example.net")),
-            ErrorKind::UnsupportedUniverse,
-            "example.net",
-        ),
-        (file(TARGET, &file(TARGET, &login)), INVALID, "circle"),
-        (
-            file(TARGET, &file(MIDDLE, &file(TARGET, &login))),
-            INVALID,
-            "circle",
-        ),
-        (nested(5), INVALID, "nests more than 4"),
-        (nested(40), INVALID, "nests more than 4"),
+        (change("delegates", json!("canary")), "`delegates`"),
+        (change("delegates", json!([7])), "`delegates`"),
+        (change("delegates", json!(["a b"])), "`delegates`"),
+        (change("delegates", json!([MIDDLE, MIDDLE])), "circle"),
+        (change("delegates", json!([TARGET])), "circle"),
+        (change("scopes", json!("canary")), "`scopes`"),
+        (change("quota_project_id", json!([])), "`quota_project_id`"),
+        (file(TARGET, &file(TARGET, &login)), "circle"),
+        (file(TARGET, &file(MIDDLE, &file(TARGET, &login))), "circle"),
+        (nested(5), "nests more than 4"),
+        (nested(40), "nests more than 4"),
     ] {
-        let options = CredentialOptions::default();
-        let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
-        assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().contains(words), "{error} / {words}");
-        assert!(
-            error
-                .to_string()
-                .starts_with("the credential given as text"),
-            "{error}"
-        );
-        assert!(!error.remedy().text.is_empty(), "{error}");
-        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
-        assert_eq!(options.http.request_count(), 0);
+        check(file, ErrorKind::InvalidFile, words);
     }
+    let elsewhere = url(TARGET).replace("googleapis.com", "evil.example");
+    let without_tls = url(TARGET).replace("https", "http");
+    for (url, words) in [
+        (elsewhere, "iamcredentials.evil.example"),
+        (without_tls, "without HTTPS"),
+    ] {
+        check(change(URL, json!(url)), ErrorKind::DisallowedHost, words);
+    }
+    let universe = change("universe_domain", json!("example.net"));
+    check(universe, ErrorKind::UnsupportedUniverse, "example.net");
     let options = CredentialOptions::default().subject("boss@example.com");
     let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);

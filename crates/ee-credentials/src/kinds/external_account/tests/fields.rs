@@ -19,26 +19,19 @@ async fn invalid_external_account_fields_are_named() {
             assert!(!format!("{error:?}").contains("canary"));
         }
     }
+    const URL: &str = "service_account_impersonation_url";
+    const LIFETIME: &str = "service_account_impersonation";
     for (field, bad) in [
-        ("service_account_impersonation_url", json!(5)),
-        (
-            "service_account_impersonation_url",
-            json!("https://iamcredentials.googleapis.com/x"),
-        ),
+        (URL, json!(5)),
+        (URL, json!("https://iamcredentials.googleapis.com/x")),
         // Commands in remedies contain the account.
         (
-            "service_account_impersonation_url",
+            URL,
             json!("https://iamcredentials.googleapis.com/x;id:generateAccessToken"),
         ),
-        ("service_account_impersonation", json!("canary")),
-        (
-            "service_account_impersonation",
-            json!({"token_lifetime_seconds": "canary"}),
-        ),
-        (
-            "service_account_impersonation",
-            json!({"token_lifetime_seconds": 5}),
-        ),
+        (LIFETIME, json!("canary")),
+        (LIFETIME, json!({"token_lifetime_seconds": "canary"})),
+        (LIFETIME, json!({"token_lifetime_seconds": 5})),
         ("client_id", json!(["canary"])),
         ("client_secret", json!("canary")),
         ("quota_project_id", json!({})),
@@ -64,6 +57,9 @@ async fn invalid_external_account_fields_are_named() {
 #[tokio::test]
 async fn invalid_credential_source_is_named_without_a_request() {
     let machine = Machine::new().await;
+    let with_headers = |headers: Value| json!({"url": "https://x.example/", "headers": headers});
+    let with_timeout =
+        |millis: Value| json!({"executable": {"command": "x", "timeout_millis": millis}});
     for (source, named) in [
         (json!({}), "one of the fields"),
         (json!({"file": ""}), "`file`"),
@@ -80,34 +76,16 @@ async fn invalid_credential_source_is_named_without_a_request() {
             "`subject_token_field_name`",
         ),
         (json!({"url": "here"}), "`url`"),
-        (
-            json!({"url": "https://x.example/", "headers": {"a b": "canary"}}),
-            "`a b`",
-        ),
-        (
-            json!({"url": "https://x.example/", "headers": {"a": "can\nary"}}),
-            "`a`",
-        ),
-        (
-            json!({"url": "https://x.example/", "headers": ["canary"]}),
-            "`headers`",
-        ),
+        (with_headers(json!({"a b": "canary"})), "`a b`"),
+        (with_headers(json!({"a": "can\nary"})), "`a`"),
+        (with_headers(json!(["canary"])), "`headers`"),
         (json!({"executable": "canary"}), "`executable`"),
         (json!({"executable": {}}), "`command`"),
         (json!({"executable": {"command": "'canary"}}), "`command`"),
         (json!({"executable": {"command": "''"}}), "`command`"),
-        (
-            json!({"executable": {"command": "x", "timeout_millis": 4999}}),
-            "`timeout_millis`",
-        ),
-        (
-            json!({"executable": {"command": "x", "timeout_millis": 120001}}),
-            "`timeout_millis`",
-        ),
-        (
-            json!({"executable": {"command": "x", "timeout_millis": "canary"}}),
-            "`timeout_millis`",
-        ),
+        (with_timeout(json!(4999)), "`timeout_millis`"),
+        (with_timeout(json!(120001)), "`timeout_millis`"),
+        (with_timeout(json!("canary")), "`timeout_millis`"),
         (json!({"certificate": {}}), "`certificate_config_location`"),
         (
             json!({"certificate": {"use_default_certificate_config": "canary"}}),

@@ -13,45 +13,27 @@ async fn retry_after_beyond_the_limit_prevents_a_retry() {
 
 #[tokio::test]
 async fn url_without_a_token_is_named() {
+    use Token::{InvalidCredential, InvalidResponse, UnconfirmedRejection as Unconfirmed};
     let machine = Machine::new().await;
     let source = json!({"url": "https://tokens.example.com/x?secret=canary", "headers": {"Authorization": "canary"}});
     let long = "x".repeat((1 << 20) + 1);
+    let text = |body: &[u8]| Fault::respond(200, "text/plain", body.to_vec());
     for (fault, kind, named) in [
         (
             Fault::status(302).header("Location", "https://evil.example/"),
-            Token::UnconfirmedRejection,
+            Unconfirmed,
             "redirect",
         ),
         (
             Fault::respond(200, "text/html", "<p>canary"),
-            Token::UnconfirmedRejection,
+            Unconfirmed,
             "HTML",
         ),
-        (
-            Fault::respond(200, "text/plain", "<p>canary"),
-            Token::UnconfirmedRejection,
-            "HTML",
-        ),
-        (
-            Fault::respond(200, "text/plain", ""),
-            Token::InvalidCredential,
-            "empty",
-        ),
-        (
-            Fault::respond(200, "text/plain", vec![0xff, 0xfe]),
-            Token::InvalidCredential,
-            "not text",
-        ),
-        (
-            Fault::respond(200, "text/plain", long),
-            Token::InvalidResponse,
-            "longer than",
-        ),
-        (
-            Fault::status(403).body("canary"),
-            Token::UnconfirmedRejection,
-            "403",
-        ),
+        (text(b"<p>canary"), Unconfirmed, "HTML"),
+        (text(b""), InvalidCredential, "empty"),
+        (text(&[0xff, 0xfe]), InvalidCredential, "not text"),
+        (text(long.as_bytes()), InvalidResponse, "longer than"),
+        (Fault::status(403).body("canary"), Unconfirmed, "403"),
     ] {
         machine.serve(fault);
         let error = machine.token_error(source.clone()).await;
@@ -61,6 +43,6 @@ async fn url_without_a_token_is_named() {
     }
     assert!(machine.emulator.requests_to("evil.example").is_empty());
     machine.serve(Fault::status(503));
-    machine.serve(Fault::respond(200, "text/plain", machine.token.clone()));
+    machine.serve(text(machine.token.as_bytes()));
     machine.check_source(source).await;
 }
