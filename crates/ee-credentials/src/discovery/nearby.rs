@@ -176,29 +176,17 @@ mod tests {
 
     #[test]
     fn variables_of_other_tools_are_named() {
-        for (name, value, command) in [
+        for (name, value, used) in [
             ("CLOUDSDK_AUTH_ACCESS_TOKEN", "ya29.canary", None),
             ("GOOGLE_OAUTH_ACCESS_TOKEN", "ya29.canary", None),
-            (
-                "GOOGLE_CREDENTIALS",
-                KEY,
-                Some("EARTHENGINE_TOKEN=\"$GOOGLE_CREDENTIALS\""),
-            ),
+            ("GOOGLE_CREDENTIALS", KEY, Some("EARTHENGINE_TOKEN")),
             (
                 "GOOGLE_CREDENTIALS",
                 "/k.json",
-                Some("GOOGLE_APPLICATION_CREDENTIALS=\"$GOOGLE_CREDENTIALS\""),
+                Some("GOOGLE_APPLICATION_CREDENTIALS"),
             ),
-            (
-                "GOOGLE_CLOUD_KEYFILE_JSON",
-                KEY,
-                Some("EARTHENGINE_TOKEN=\"$GOOGLE_CLOUD_KEYFILE_JSON\""),
-            ),
-            (
-                "EE_TOKEN",
-                "1//canary",
-                Some("EARTHENGINE_TOKEN=\"$EE_TOKEN\""),
-            ),
+            ("GOOGLE_CLOUD_KEYFILE_JSON", KEY, Some("EARTHENGINE_TOKEN")),
+            ("EE_TOKEN", "1//canary", Some("EARTHENGINE_TOKEN")),
             ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r", None),
             ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/token", None),
             ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x", None),
@@ -208,9 +196,9 @@ mod tests {
             let unused = unused(&environment).remove(0);
             assert!(unused.fact.starts_with(name), "{unused:?}");
             assert!(unused.advice.len() > 20, "{unused:?}");
-            let expected = command
+            let expected = used
                 .filter(|_| !cfg!(windows))
-                .map(|text| format!("export {text}"));
+                .map(|variable| format!("export {variable}=\"${name}\""));
             assert_eq!(unused.command.filter(|_| !cfg!(windows)), expected);
         }
         for (name, value) in [
@@ -225,22 +213,12 @@ mod tests {
     #[test]
     fn login_of_gcloud_alone_is_named() {
         const ROBOT: &str = "robot@p.iam.gserviceaccount.com";
+        const CONFIG: &str = "configurations/config_default";
+        const OF_JANE: &str = "[core]\naccount = jane@example.com\n";
         for (file, contents, account) in [
-            (
-                "configurations/config_default",
-                "[core]\naccount = jane@example.com\n",
-                Some("jane@example.com"),
-            ),
-            (
-                "configurations/config_default",
-                "[core]\naccount = canary\n",
-                None,
-            ),
-            (
-                "configurations/config_other",
-                "[core]\naccount = jane@example.com\n",
-                None,
-            ),
+            (CONFIG, OF_JANE, Some("jane@example.com")),
+            (CONFIG, "[core]\naccount = canary\n", None),
+            ("configurations/config_other", OF_JANE, None),
             (
                 "legacy_credentials/jane@example.com/adc.json",
                 "{}",

@@ -133,25 +133,17 @@ fn secret_fields_are_redacted_and_field_names_are_kept() {
             "client_secret=abcd&refresh_token=efgh&x=y",
             "client_secret=[redacted]&refresh_token=[redacted]&x=y",
         ),
-        (
-            "grant_type=refresh_token&x=y",
-            "grant_type=refresh_token&x=y",
-        ),
-        (
-            "the field `refresh_token` is missing",
-            "the field `refresh_token` is missing",
-        ),
-        (
-            "Missing parameter: refresh_token",
-            "Missing parameter: refresh_token",
-        ),
-        ("refresh_token: expired", "refresh_token: expired"),
-        (
-            r#"{"private_key_id": "0123456789", "private_key": null}"#,
-            r#"{"private_key_id": "0123456789", "private_key": null}"#,
-        ),
     ] {
         assert_eq!(redact(text, &[]), expected);
+    }
+    for text in [
+        "grant_type=refresh_token&x=y",
+        "the field `refresh_token` is missing",
+        "Missing parameter: refresh_token",
+        "refresh_token: expired",
+        r#"{"private_key_id": "0123456789", "private_key": null}"#,
+    ] {
+        assert_eq!(redact(text, &[]), text);
     }
 }
 

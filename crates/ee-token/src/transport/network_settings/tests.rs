@@ -10,20 +10,13 @@ fn settings(variables: &[(&str, &str)]) -> NetworkSettings {
 #[test]
 fn proxy_is_read_from_the_first_variable_that_is_not_blank() {
     let proxy = "http://proxy.example:3128";
+    let upper = Some("proxy.example:3128, from HTTPS_PROXY");
+    let lower = Some("proxy.example:3128, from https_proxy");
     for (variables, expected) in [
         (&[][..], None),
-        (
-            &[("HTTPS_PROXY", proxy)],
-            Some("proxy.example:3128, from HTTPS_PROXY"),
-        ),
-        (
-            &[("https_proxy", proxy)],
-            Some("proxy.example:3128, from https_proxy"),
-        ),
-        (
-            &[("HTTPS_PROXY", ""), ("https_proxy", proxy)],
-            Some("proxy.example:3128, from https_proxy"),
-        ),
+        (&[("HTTPS_PROXY", proxy)], upper),
+        (&[("https_proxy", proxy)], lower),
+        (&[("HTTPS_PROXY", ""), ("https_proxy", proxy)], lower),
         (
             &[("HTTPS_PROXY", " \t"), ("ALL_PROXY", proxy)],
             Some("proxy.example:3128, from ALL_PROXY"),
@@ -37,7 +30,7 @@ fn proxy_is_read_from_the_first_variable_that_is_not_blank() {
                 ("ALL_PROXY", "http://other.example"),
                 ("HTTPS_PROXY", proxy),
             ],
-            Some("proxy.example:3128, from HTTPS_PROXY"),
+            upper,
         ),
         (&[("HTTP_PROXY", proxy)], None),
         (&[("HTTPS_PROXY", proxy), ("REQUEST_METHOD", "GET")], None),

@@ -101,47 +101,20 @@ async fn metadata_server_is_not_a_source_of_subject_tokens() {
 
 #[tokio::test]
 async fn configured_metadata_server_is_not_a_source_either() {
+    const HOST: &str = "GCE_METADATA_HOST";
+    const IP: &str = "GCE_METADATA_IP";
+    const LOCAL: &str = "127.0.0.1:8080";
     for (variable, value, url, is_rejected) in [
-        (
-            "GCE_METADATA_HOST",
-            "127.0.0.1:8080",
-            "http://127.0.0.1:8080/x",
-            true,
-        ),
-        (
-            "GCE_METADATA_HOST",
-            "127.0.0.1:8080",
-            "http://localhost:8080/x",
-            true,
-        ),
-        (
-            "GCE_METADATA_HOST",
-            "localhost:8080",
-            "http://[::1]:8080/x",
-            true,
-        ),
+        (HOST, LOCAL, "http://127.0.0.1:8080/x", true),
+        (HOST, LOCAL, "http://localhost:8080/x", true),
+        (HOST, "localhost:8080", "http://[::1]:8080/x", true),
         ("GCE_METADATA_ROOT", "127.0.0.1", "http://127.0.0.1/x", true),
-        (
-            "GCE_METADATA_IP",
-            "md.example",
-            "https://MD.example/x",
-            true,
-        ),
-        (
-            "GCE_METADATA_HOST",
-            "127.0.0.1:8080",
-            "http://127.0.0.1:9090/x",
-            false,
-        ),
-        (
-            "GCE_METADATA_HOST",
-            "md.example",
-            "https://other.example/x",
-            false,
-        ),
+        (IP, "md.example", "https://MD.example/x", true),
+        (HOST, LOCAL, "http://127.0.0.1:9090/x", false),
+        (HOST, "md.example", "https://other.example/x", false),
         // Azure's metadata server has the same address.
         (
-            "GCE_METADATA_IP",
+            IP,
             IMDS,
             "http://169.254.169.254/metadata/identity/oauth2/token",
             false,

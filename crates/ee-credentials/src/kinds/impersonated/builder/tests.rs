@@ -160,39 +160,19 @@ fn invalid_impersonation_is_rejected_without_a_request() {
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
     let key = Credentials::from_api_key("AIza-canary");
     let sdk = token.clone().with_quota_project("764086051850");
+    const NO_EMAIL: &str = "not a service account's email address";
+    let to_target = || token.impersonate(TARGET);
+    let too_long = Duration::from_secs(43_201);
     for (impersonation, words) in [
-        (
-            token.impersonate(""),
-            "not a service account's email address",
-        ),
-        (
-            token.impersonate("jane"),
-            "not a service account's email address",
-        ),
-        (
-            token.impersonate("a/b@p.example"),
-            "not a service account's email address",
-        ),
-        (
-            token.impersonate(TARGET).delegates(["x"]),
-            "not a service account's email address",
-        ),
-        (token.impersonate(TARGET).delegates([TARGET]), "circle"),
-        (
-            token.impersonate(TARGET).delegates([MIDDLE, MIDDLE]),
-            "circle",
-        ),
+        (token.impersonate(""), NO_EMAIL),
+        (token.impersonate("jane"), NO_EMAIL),
+        (token.impersonate("a/b@p.example"), NO_EMAIL),
+        (to_target().delegates(["x"]), NO_EMAIL),
+        (to_target().delegates([TARGET]), "circle"),
+        (to_target().delegates([MIDDLE, MIDDLE]), "circle"),
         (to_middle.impersonate(MIDDLE), "circle"),
-        (
-            token.impersonate(TARGET).lifetime(Duration::ZERO),
-            "1 s to 12 h",
-        ),
-        (
-            token
-                .impersonate(TARGET)
-                .lifetime(Duration::from_secs(43_201)),
-            "1 s to 12 h",
-        ),
+        (to_target().lifetime(Duration::ZERO), "1 s to 12 h"),
+        (to_target().lifetime(too_long), "1 s to 12 h"),
         (key.impersonate(TARGET), "API key"),
         (sdk.impersonate(TARGET), "764086051850"),
     ] {
