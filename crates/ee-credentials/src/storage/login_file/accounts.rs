@@ -207,10 +207,9 @@ impl Accounts {
                 });
             }
             let mut before = self.put_away()?;
-            let own = self.file(Some(name)).read()?;
-            before
-                .warnings
-                .extend(own.into_iter().flat_map(|own| own.warnings));
+            if let Some(own) = self.file(Some(name)).read()? {
+                before.warnings.extend(own.warnings);
+            }
             self.put_in_place(fields, before)
         })
     }
@@ -251,10 +250,12 @@ impl Accounts {
     ) -> Result<Vec<Warning>, Error> {
         if !self.names()?.is_empty() {
             self.shared.locked_while(is_wanted, || {
-                let shared = self.shared.fields().ok().flatten();
-                match shared.map(|fields| self.owner(fields)).transpose()? {
-                    Some((Some(name), fields)) => self.keep(&name, &fields),
-                    _ => Ok(()),
+                let Some(fields) = self.shared.fields().ok().flatten() else {
+                    return Ok(());
+                };
+                match self.owner(&EarthEngineFile::from_json(&fields.to_json())?)? {
+                    Some(name) => self.keep(&name, &fields),
+                    None => Ok(()),
                 }
             })?;
         }
@@ -418,7 +419,7 @@ impl Accounts {
             away.settings = Some(fields);
             return Ok(away);
         }
-        let (owner, fields) = self.owner(fields)?;
+        let owner = self.owner(&login)?;
         away.was_unnamed = owner.is_none();
         let name = match owner {
             Some(name) => name,
@@ -429,14 +430,12 @@ impl Accounts {
         Ok(away)
     }
 
-    /// Returns the account that has the login in these fields, if any, and the fields.
-    fn owner(&self, fields: Fields) -> Result<(Option<AccountName>, Fields), Error> {
-        let login = EarthEngineFile::from_json(&fields.to_json())?;
-        let owner = self.names()?.into_iter().find(|name| {
+    /// Returns the account that has this login, if any.
+    fn owner(&self, login: &EarthEngineFile) -> Result<Option<AccountName>, Error> {
+        Ok(self.names()?.into_iter().find(|name| {
             let own = self.file(Some(name)).read().ok().flatten();
-            own.is_some_and(|own| own.file.is_same_login(&login))
-        });
-        Ok((owner, fields))
+            own.is_some_and(|own| own.file.is_same_login(login))
+        }))
     }
 
     /// Writes these fields to the file of an account, unless it contains them already.

@@ -348,18 +348,14 @@ impl LoginFile {
                 .ok()
                 .and_then(|_| fs::canonicalize(self.path.as_path()).ok());
             self.delete()?;
-            Ok(RemovedFile {
-                existed: true,
-                symlink_target,
-                also_removed: Vec::new(),
-            })
+            Ok(symlink_target)
         })?;
         self.remove_verifier();
-        Ok(removed.unwrap_or(RemovedFile {
-            existed: false,
-            symlink_target: None,
+        Ok(RemovedFile {
+            existed: removed.is_some(),
+            symlink_target: removed.flatten(),
             also_removed: Vec::new(),
-        }))
+        })
     }
 
     fn location(&self) -> Location {
