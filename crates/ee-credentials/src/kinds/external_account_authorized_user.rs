@@ -2,7 +2,7 @@
 //! `external_account_authorized_user`.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ee_token::internal::{UrlField, refusal_cause};
 use ee_token::{
@@ -76,7 +76,7 @@ pub(crate) fn load(
 
 impl WorkforceUser {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let refresh_token = self.current();
+        let refresh_token = self.newest().clone();
         let grant = Grant::RefreshToken {
             client_id: None,
             client_secret: None,
@@ -90,10 +90,7 @@ impl WorkforceUser {
             .await
             .map_err(|error| self.explain(error))?;
         if let Some(new) = response.refresh_token {
-            *self
-                .refresh_token
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = new;
+            *self.newest() = new;
         }
         Ok(response.access_token)
     }
@@ -105,11 +102,9 @@ impl WorkforceUser {
         }
     }
 
-    fn current(&self) -> SecretString {
-        self.refresh_token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn newest(&self) -> MutexGuard<'_, SecretString> {
+        let newest = self.refresh_token.lock();
+        newest.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
