@@ -39,30 +39,24 @@ fn files_are_where_other_clients_keep_them() {
         (Environment::empty().with_os(Platform::Linux), None, None),
         (Environment::empty().with_os(Platform::Windows), None, None),
     ] {
-        assert_eq!(
-            environment.earth_engine_credentials_file().unwrap(),
-            earthengine.map(PathBuf::from)
-        );
-        assert_eq!(
-            environment.gcloud_adc_file().unwrap(),
-            adc.map(PathBuf::from)
-        );
+        let login_file = environment.earth_engine_credentials_file().unwrap();
+        assert_eq!(login_file, earthengine.map(PathBuf::from));
+        let adc_file = environment.gcloud_adc_file().unwrap();
+        assert_eq!(adc_file, adc.map(PathBuf::from));
     }
 }
 
 #[test]
 fn cache_dir_follows_each_platforms_convention() {
+    let linux = || at(Platform::Linux, "/home/j");
     for (environment, dir) in [
+        (linux(), Some("/home/j/.cache/earthengine")),
         (
-            at(Platform::Linux, "/home/j"),
-            Some("/home/j/.cache/earthengine"),
-        ),
-        (
-            at(Platform::Linux, "/home/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
+            linux().with_var("XDG_CACHE_HOME", "/scratch/j"),
             Some("/scratch/j/earthengine"),
         ),
         (
-            at(Platform::Linux, "/home/j").with_var("XDG_CACHE_HOME", "scratch"),
+            linux().with_var("XDG_CACHE_HOME", "scratch"),
             Some("/home/j/.cache/earthengine"),
         ),
         (

@@ -1,3 +1,4 @@
+use super::faults::{Fault, inject};
 use super::*;
 
 fn error_of(path: &Path) -> String {
@@ -67,8 +68,7 @@ fn optional_location_that_leads_nowhere_is_a_warning() {
         (Errno::NAMETOOLONG, SKIPPED),
         (Errno::NOENT, "missing"),
     ] {
-        let fault = faults::Fault::Error(errno.raw_os_error());
-        let _injected = faults::inject(&path("file"), fault);
+        let _injected = inject(&path("file"), Fault::Error(errno.raw_os_error()));
         let location = Location::file(path("file"));
         assert_eq!(code(&location), result, "{errno}");
         // A variable names it.
@@ -77,8 +77,7 @@ fn optional_location_that_leads_nowhere_is_a_warning() {
     }
     // The file exists, and cannot be read.
     for errno in [Errno::ACCESS, Errno::IO] {
-        let fault = faults::Fault::OpenError(errno.raw_os_error());
-        let _injected = faults::inject(&path("file"), fault);
+        let _injected = inject(&path("file"), Fault::OpenError(errno.raw_os_error()));
         assert!(read_optional(&Location::file(path("file"))).is_err());
     }
 }
@@ -136,15 +135,13 @@ fn errors_about_the_file_itself_are_not_transient() {
         Errno::INVAL,
         Errno::ISDIR,
     ] {
-        let fault = faults::Fault::OpenError(errno.raw_os_error());
-        let _injected = faults::inject(&path, fault);
+        let _injected = inject(&path, Fault::OpenError(errno.raw_os_error()));
         let error = read(&Location::file(&path)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidFile, "{errno}");
         assert!(!error.is_transient() && !error.remedy().text.is_empty());
     }
     for errno in [Errno::NOENT, Errno::NOTDIR] {
-        let fault = faults::Fault::Error(errno.raw_os_error());
-        let _injected = faults::inject(&path, fault);
+        let _injected = inject(&path, Fault::Error(errno.raw_os_error()));
         assert!(read_if_there(&Location::file(&path)).unwrap().is_none());
     }
 }

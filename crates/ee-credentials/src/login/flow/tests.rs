@@ -209,15 +209,11 @@ impl Machine {
     /// Checks that a program finds the login and obtains a token with it.
     async fn check_login_works(&self) {
         let options = CredentialOptions::new(self.flow("notebook").session.http);
-        let found = Search::new(self.environment.clone(), options)
-            .find()
-            .await
-            .unwrap();
-        assert_eq!(
-            found.credentials.kind(),
-            crate::CredentialKind::EarthEngineFile
-        );
-        found.credentials.token().await.unwrap();
+        let search = Search::new(self.environment.clone(), options);
+        let credentials = search.find().await.unwrap().credentials;
+        let kind = credentials.kind();
+        assert_eq!(kind, crate::CredentialKind::EarthEngineFile);
+        credentials.token().await.unwrap();
     }
 
     fn token_requests(&self) -> Vec<RecordedRequest> {

@@ -94,12 +94,7 @@ fn login_keeps_project_and_unknown_keys() {
     store
         .save_login(&login("1//t").client(CLIENT_ID, "x"))
         .unwrap();
-    assert!(
-        !self::contents(&store)
-            .as_object()
-            .unwrap()
-            .contains_key("client_id")
-    );
+    assert!(self::contents(&store).get("client_id").is_none());
 }
 
 #[test]
@@ -300,13 +295,13 @@ fn login_mode_and_time_determine_the_expiry() {
     let (_dir, store) = store();
     let made: DateTime<Utc> = "2026-11-01T12:00:00Z".parse().unwrap();
     let end = |store: &LoginFile| store.read().unwrap().unwrap().file.login_expires_at();
-    store
-        .save_login(&login("1//t").login_mode_at("localhost", made))
-        .unwrap();
+    let save = |mode| {
+        let login = login("1//t").login_mode_at(mode, made);
+        store.save_login(&login).unwrap();
+    };
+    save("localhost");
     assert_eq!(end(&store), None);
-    store
-        .save_login(&login("1//t").login_mode_at("notebook", made))
-        .unwrap();
+    save("notebook");
     assert_eq!(end(&store), Some("2026-11-08T12:00:00Z".parse().unwrap()));
     store.save_login(&login("1//t")).unwrap();
     assert_eq!(end(&store), None);
@@ -349,10 +344,8 @@ fn link_is_followed_for_reading_and_replaced_on_writing() {
     store.save_login(&login("1//t")).unwrap();
     assert!(!fs::symlink_metadata(store.path()).unwrap().is_symlink());
     assert_eq!(contents(&store)["project"], "p");
-    assert_eq!(
-        fs::read_to_string(&elsewhere).unwrap(),
-        r#"{"project": "p"}"#
-    );
+    let kept = fs::read_to_string(&elsewhere).unwrap();
+    assert_eq!(kept, r#"{"project": "p"}"#);
 
     fs::remove_file(store.path()).unwrap();
     std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
@@ -395,18 +388,9 @@ fn concurrent_writers_lose_no_changes() {
         }
     });
     let contents = contents(&store);
-    assert!(
-        contents["refresh_token"]
-            .as_str()
-            .unwrap()
-            .starts_with("1//")
-    );
-    assert!(
-        contents["project"]
-            .as_str()
-            .unwrap()
-            .starts_with("project-")
-    );
+    for (key, start) in [("refresh_token", "1//"), ("project", "project-")] {
+        assert!(contents[key].as_str().unwrap().starts_with(start));
+    }
     assert_eq!(names(&store), [".credentials.lock", "credentials"]);
 }
 

@@ -12,6 +12,7 @@ fn executable(machine: &Machine, script: &str) -> Value {
 #[cfg(unix)]
 #[tokio::test]
 async fn executable_runs_only_if_allowed_and_gets_its_variables() {
+    const VARIABLE: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
     let mut machine = Machine::new().await;
     let mark = machine.dir.path().join("ran");
     let script = format!(
@@ -22,14 +23,9 @@ async fn executable_runs_only_if_allowed_and_gets_its_variables() {
     machine.set("PATH", "/usr/bin:/bin");
     let source = executable(&machine, &script);
     for value in ["", "0", "true"] {
-        machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", value);
+        machine.set(VARIABLE, value);
         let error = machine.token_error(source.clone()).await;
-        assert!(
-            error
-                .to_string()
-                .contains("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"),
-            "{error}"
-        );
+        assert!(error.to_string().contains(VARIABLE), "{error}");
         assert!(!mark.exists());
     }
     machine.allow_executables();

@@ -10,14 +10,8 @@ async fn colab_login_is_used_or_explained() {
     machine.set("DATALAB_ROOT", &root);
     assert_eq!(LoginMode::detect(&machine.environment), LoginMode::Colab);
     let error = machine.fails("colab", ErrorKind::LoginUnavailable).await;
-    assert!(
-        error
-            .remedy()
-            .command
-            .as_ref()
-            .unwrap()
-            .contains("authenticate_user")
-    );
+    let command = error.remedy().command.as_ref().unwrap();
+    assert!(command.contains("authenticate_user"), "{command}");
     let drive = machine.flow("colab").scopes(Scopes::new(["drive"]));
     assert_eq!(
         machine.error(&drive).await.kind(),
@@ -30,10 +24,8 @@ async fn colab_login_is_used_or_explained() {
     fs::write(&adc, jane.authorized_user_json()).unwrap();
     let error = machine.error(&machine.flow("colab")).await;
     let command = error.remedy().command.clone().unwrap();
-    assert_eq!(
-        command,
-        format!("export GOOGLE_APPLICATION_CREDENTIALS={adc}")
-    );
+    let expected = format!("export GOOGLE_APPLICATION_CREDENTIALS={adc}");
+    assert_eq!(command, expected);
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", &adc);
     let flow = machine.flow("colab").force(true);
     let outcome = machine.run(&flow).await.unwrap();

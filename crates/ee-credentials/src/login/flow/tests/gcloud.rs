@@ -45,18 +45,12 @@ async fn gcloud_login_is_run_and_copied() {
     );
     machine.saved(&flow.quiet(true)).await;
     let quiet = fs::read_to_string(machine.home.path().join("words")).unwrap();
-    assert_eq!(
-        quiet.trim(),
-        format!("{} --no-launch-browser", words.trim())
-    );
+    let expected = format!("{} --no-launch-browser", words.trim());
+    assert_eq!(quiet.trim(), expected);
     let file = machine.file();
     assert_eq!(file["refresh_token"], joe.refresh_token());
-    assert!(
-        file["client_id"]
-            .as_str()
-            .unwrap()
-            .starts_with("764086051850-")
-    );
+    let client_id = file["client_id"].as_str().unwrap();
+    assert!(client_id.starts_with("764086051850-"), "{client_id}");
     assert_eq!(
         file["scopes"],
         json!(["https://www.googleapis.com/auth/earthengine"])

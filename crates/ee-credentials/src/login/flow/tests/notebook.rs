@@ -27,12 +27,8 @@ async fn scopes_changed_on_the_notebook_page_are_saved() {
         .unwrap();
     assert_eq!(saved.granted, Scopes::new(["earthengine", "drive"]));
     assert!(saved.missing.is_empty(), "{saved:?}");
-    assert!(
-        saved
-            .warnings
-            .iter()
-            .all(|w| w.code != "scopes_not_granted")
-    );
+    let mut warnings = saved.warnings.iter();
+    assert!(warnings.all(|w| w.code != "scopes_not_granted"));
     assert_eq!(machine.file()["scopes"], page["scopes"]);
 }
 
