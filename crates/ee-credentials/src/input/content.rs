@@ -99,12 +99,14 @@ fn is_json(text: &str) -> bool {
     let is_percent_encoded = text
         .get(..3)
         .is_some_and(|start| start.eq_ignore_ascii_case("%7b"));
-    let has_field = FIELDS.iter().any(|name| {
-        text.match_indices(name).any(|(at, name)| {
-            let after = text[at + name.len()..].trim_start_matches('\\');
-            after.starts_with(['"', '\''])
-        })
-    });
+    let has_quote = text.contains(['"', '\'']);
+    let has_field = has_quote
+        && FIELDS.iter().any(|name| {
+            text.match_indices(name).any(|(at, name)| {
+                let after = text[at + name.len()..].trim_start_matches('\\');
+                after.starts_with(['"', '\''])
+            })
+        });
     starts_object || starts_list || is_percent_encoded || has_field
 }
 
@@ -181,7 +183,10 @@ fn token(text: &str) -> Option<Content> {
 fn decoded(text: &str) -> Option<Content> {
     /// A shorter text holds no secret: the header of a JSON Web Token may be part of a path.
     const SHORTEST: usize = 24;
-    let bytes = base64_decoded(text).filter(|_| text.len() >= SHORTEST)?;
+    if text.len() < SHORTEST {
+        return None;
+    }
+    let bytes = base64_decoded(text)?;
     if is_der_key(&bytes) {
         return Some(Content::PrivateKey);
     }

@@ -74,6 +74,9 @@ impl fmt::Debug for PrintablePath {
 /// ```
 pub fn display_path(path: &Path) -> String {
     let text = path.to_string_lossy();
+    if !text.contains(is_unsafe_for_display) {
+        return redact(&text, &[]).into_owned();
+    }
     let visible: String = text
         .chars()
         .filter(|c| !is_unsafe_for_display(*c))

@@ -55,6 +55,9 @@ pub(super) fn pem_blocks(text: &str) -> Vec<Span> {
     const END: &str = "-----END";
     const MAX_LABEL_LEN: usize = 60;
     let mut spans = Vec::new();
+    if !text.contains("-----") {
+        return spans;
+    }
     let mut ends = text.match_indices(END).map(|(at, _)| at).peekable();
     let mut begins = text.match_indices(BEGIN).map(|(at, _)| at).peekable();
     loop {
@@ -104,6 +107,10 @@ pub(super) fn pem_blocks(text: &str) -> Vec<Span> {
 
 /// Finds the values of secret fields in JSON, in JSON within a JSON string, and in forms.
 pub(super) fn secret_fields(text: &str) -> Vec<Span> {
+    // Most texts, such as paths, have no sign between a name and a value.
+    if !text.contains(['=', ':']) {
+        return Vec::new();
+    }
     let mut names: Vec<Span> = SECRET_FIELDS
         .iter()
         .flat_map(|name| text.match_indices(name))
