@@ -5,7 +5,7 @@ use crate::read;
 #[test]
 fn every_error_kind_is_on_the_page_and_in_all() {
     let page = read("docs/src/error-codes.md");
-    let source = read("crates/ee-init/src/error.rs");
+    let source = read("crates/ee-rest/src/error/kind.rs");
     let (_, declared) = source.split_once("pub enum ErrorKind {").unwrap();
     let (declared, _) = declared.split_once("\n}").unwrap();
     let kinds: Vec<_> = declared

@@ -344,7 +344,7 @@ pub(crate) fn remedy_line(remedy: &Remedy) -> String {
 fn exit_status(kind: ErrorKind, phase: Phase) -> u8 {
     match kind {
         ErrorKind::NoCredentials => 3,
-        ErrorKind::Usage | ErrorKind::Io => 1,
+        ErrorKind::Usage | ErrorKind::Io | ErrorKind::File => 1,
         ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout => 7,
         kind if kind.is_credential_error() => 4,
         kind if kind.is_project_error() => 5,

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, ErrorKind, Project};
+use crate::{Error, Project};
 
 /// How far connecting verifies the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -156,24 +156,12 @@ async fn retry_until<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-impl ErrorKind {
-    /// Returns whether the error can persist for a few minutes after its cause was fixed, because
-    /// IAM roles, API enablement and registrations take time to propagate.
-    /// [`EarthEngineBuilder::wait_for_propagation`](crate::EarthEngineBuilder::wait_for_propagation)
-    /// waits for it.
-    pub fn may_resolve_after_propagation(self) -> bool {
-        matches!(
-            self,
-            Self::ApiDisabled | Self::ProjectDenied | Self::PermissionDenied | Self::NotRegistered
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::ErrorKind;
 
     /// Fails with each of these kinds and then succeeds. Returns the final kind, the number of
     /// attempts, and how many seconds (of paused time) passed.

@@ -54,7 +54,7 @@ async fn invalid_options_fetch_no_token() {
         .connect()
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     assert!(emulator.requests().is_empty());
 }
 

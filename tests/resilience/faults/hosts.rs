@@ -277,7 +277,11 @@ async fn html_or_truncated_json_is_an_invalid_response() {
     )
     .await
     {
-        observed.assert_failed_with(ErrorKind::ServerError, &["response"]);
+        let kind = match observed.host {
+            Host::EarthEngine => ErrorKind::InvalidResponse,
+            _ => ErrorKind::ServerError,
+        };
+        observed.assert_failed_with(kind, &["response"]);
         assert!(!format!("{observed:?}").contains("canary"), "{observed:?}");
         // Token requests are retried.
         assert!((1..=3).contains(&observed.requests), "{observed:?}");

@@ -301,7 +301,7 @@ fn of_connecting(error: &init::Error) -> Symptom {
 /// Returns the failed step of a request, and its symptom.
 fn of_request(purpose: Purpose, error: &rest::Error) -> (Purpose, Symptom) {
     let symptom = match (error.kind(), error.api(), error.token_error()) {
-        (rest::ErrorKind::Token(_), _, Some(token)) => return (Purpose::Token, of_token(token)),
+        (_, _, Some(token)) => return (Purpose::Token, of_token(token)),
         (_, Some(api), _) => match api.status.as_u16() {
             401 => Symptom::Unauthorized,
             503 => Symptom::Unavailable,

@@ -19,7 +19,7 @@ pub(crate) struct CapturedOutput {
     pub(crate) failures: usize,
     /// The texts, by where they are seen.
     texts: Vec<(String, String)>,
-    /// The crates and kinds of the errors in the texts.
+    /// The kinds of the errors in the texts, each with the crate that declares it.
     kinds: BTreeSet<String>,
 }
 
@@ -141,7 +141,7 @@ impl CapturedOutput {
     }
 }
 
-/// Returns the crate and the kind of an error of this workspace, and its remedy.
+/// Returns the kind of an error of this workspace, with the crate that declares it, and its remedy.
 fn kind_and_remedy(error: &(dyn Error + 'static)) -> Option<(String, String)> {
     macro_rules! first_of {
         ($($name:literal: $error:ty),*) => {
@@ -156,7 +156,7 @@ fn kind_and_remedy(error: &(dyn Error + 'static)) -> Option<(String, String)> {
         "ee-token": earthengine::token::Error,
         "ee-credentials": earthengine::credentials::Error,
         "ee-rest": earthengine::rest::Error,
-        "ee-init": earthengine::Error
+        "ee-rest": earthengine::Error
     );
     None
 }

@@ -34,8 +34,8 @@ use crate::credential_kinds::{Keys, Made, make};
 use crate::hostile_server::{Fault, FaultyHosts, HostileServer};
 use crate::malformed_responses::builder;
 
-/// Each crate, with its name in [`CapturedOutput`] and the file of its kinds.
-const CRATES: [&str; 4] = ["ee-token", "ee-credentials", "ee-rest", "ee-init"];
+/// The crates that declare kinds.
+const CRATES: [&str; 3] = ["ee-token", "ee-credentials", "ee-rest"];
 
 /// The timeout for a silent server.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);

@@ -124,6 +124,7 @@ impl From<earthengine::Error> for VisitorError {
             | Kind::NetworkBlocked
             | Kind::Timeout
             | Kind::ServerError
+            | Kind::InvalidResponse
             | Kind::UnconfirmedRejection => (
                 StatusCode::BAD_GATEWAY,
                 "Earth Engine did not respond. Try again in a minute.".to_owned(),

@@ -247,7 +247,8 @@ where
         Err(_) => Err(Error::new(
             ErrorKind::Timeout,
             format!("no response within {} seconds", LIMIT.as_secs()),
-        )),
+        )
+        .with_remedy(Remedy::new(ee_token::ErrorKind::Timeout.default_remedy()))),
     }
 }
 

@@ -413,7 +413,7 @@ async fn invalid_base_url_fails_the_network_check() {
         .diagnose()
         .await;
     let failed = check(&diagnosis, "network");
-    assert_eq!(failed.error, Some(ErrorKind::InvalidArgument));
+    assert_eq!(failed.error, Some(ErrorKind::InvalidRequest));
     assert!(!diagnosis.is_ok());
 }
 
@@ -437,7 +437,7 @@ async fn restricted_mode_and_server_messages_are_warnings() {
 async fn failed_or_wrong_computation_fails_the_diagnosis() {
     for (body, kind) in [
         (r#"{"result": 2}"#, ErrorKind::ServerError),
-        ("<html>", ErrorKind::ServerError),
+        ("<html>", ErrorKind::InvalidResponse),
     ] {
         let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
         machine.emulator.fault(

@@ -144,7 +144,7 @@ impl ProjectCheck {
             Ok(registration) => return state(ApiState::Enabled, registration, None),
             Err(error) => error,
         };
-        let kind = ErrorKind::from(error.kind());
+        let kind = error.kind();
         match kind {
             ErrorKind::NotRegistered => state(ApiState::Enabled, Registration::NotRegistered, None),
             ErrorKind::ApiDisabled => {

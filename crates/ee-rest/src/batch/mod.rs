@@ -25,7 +25,7 @@ use crate::request::finite::to_vec;
 use crate::request::name::RequestName;
 use crate::request::path::{BATCH, Route};
 use crate::send::error_body::MAX_ERROR_BODY;
-use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
+use crate::{ApiError, Client, Error, RequestBuilder, Response};
 
 /// The maximum number of calls that Google's front ends accept in one batch.
 const MAX_CALLS: usize = 1000;
@@ -188,8 +188,9 @@ impl Batch {
     /// Sends the calls and reads their responses. An empty batch sends nothing.
     ///
     /// # Errors
-    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`] if the response is not
-    /// a batch response. Errors of individual calls are in the [`BatchResponse`].
+    /// See [`RequestBuilder::send`]. Returns
+    /// [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is not a
+    /// batch response. Errors of individual calls are in the [`BatchResponse`].
     pub async fn send(self) -> Result<BatchResponse, Error> {
         if let Some(error) = self.error {
             return Err(error);
@@ -274,9 +275,7 @@ async fn resend_rejected(
     });
     match results {
         Ok(results) => results,
-        Err(error) if error.kind() == ErrorKind::Timeout && error.attempts() == 0 => {
-            CallResults::new()
-        }
+        Err(error) if error.is_own_timeout() && error.attempts() == 0 => CallResults::new(),
         Err(error) => {
             let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
             failed.collect()
@@ -430,7 +429,8 @@ impl BatchResponse {
     /// Deserializes the JSON response to the call with this ID.
     ///
     /// # Errors
-    /// Returns the error of the call, or [`ErrorKind::InvalidRequest`] if there was no such call.
+    /// Returns the error of the call, or
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there was no such call.
     pub fn json<T: DeserializeOwned>(&self, id: &str) -> Result<T, Error> {
         match self.0.get(id) {
             Some(Ok(response)) => response.json(),

@@ -31,16 +31,21 @@ error_type! {
     /// }
     /// # assert!(!is_missing(&Error::new(ErrorKind::NoProject, "no project")));
     /// ```
-    Error, ErrorKind, Attempts
+    Error, ErrorKind, Sent
 }
 
-/// How many times a request was sent.
+/// How far a request got.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Attempts(u32);
+pub(crate) struct Sent {
+    /// How many times it was sent.
+    attempts: u32,
+    /// Whether no access token could be obtained.
+    lacks_token: bool,
+}
 
-impl ErrorExtra for Attempts {
+impl ErrorExtra for Sent {
     fn write_after_message(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.attempts {
             0 | 1 => Ok(()),
             n => write!(f, " (after {n} attempts)"),
         }
@@ -57,7 +62,7 @@ impl Error {
     /// Returns how many times the request was sent. 0 if it was invalid or no access token could
     /// be obtained.
     pub fn attempts(&self) -> u32 {
-        self.0.extra().0
+        self.0.extra().attempts
     }
 
     /// Returns the server's error response, if there was one.
@@ -65,13 +70,19 @@ impl Error {
         self.0.find_source()
     }
 
-    /// Returns the error of the token source, if the kind is [`ErrorKind::Token`].
+    /// Returns the error of the token source, if no access token could be obtained.
     pub fn token_error(&self) -> Option<&ee_token::Error> {
-        match self.kind() {
-            ErrorKind::Token(_) => self.0.find_source(),
-            // Network errors have an `ee_token::Error` as their source, too.
-            _ => None,
+        // Network errors have an `ee_token::Error` as their source, too.
+        match self.0.extra().lacks_token {
+            true => self.0.find_source(),
+            false => None,
         }
+    }
+
+    /// Returns whether the time of the call ended. The timeout of a token request is a failure of
+    /// its own.
+    pub(crate) fn is_own_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout && self.token_error().is_none()
     }
 
     /// Returns the first error of this type in the chain of sources.
@@ -109,12 +120,14 @@ impl Error {
     /// Creates the error of a failed token request.
     pub(crate) fn token(error: ee_token::Error) -> Self {
         let message = format!("could not get an access token: {error}");
-        Self::new(ErrorKind::Token(error.kind()), message).with_cause(error)
+        let mut error = Self::new(error.kind().into(), message).with_cause(error);
+        error.0.extra_mut().lacks_token = true;
+        error
     }
 
     /// Sets how many times the request was sent.
     pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
-        *self.0.extra_mut() = Attempts(attempts);
+        self.0.extra_mut().attempts = attempts;
         self
     }
 

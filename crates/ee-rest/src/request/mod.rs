@@ -176,12 +176,13 @@ impl RequestBuilder {
     /// # Errors
     /// - [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), [`ErrorKind::InvalidProject`](crate::ErrorKind::InvalidProject) or [`ErrorKind::NoProject`](crate::ErrorKind::NoProject)
     ///   before anything is sent;
-    /// - [`ErrorKind::Token`](crate::ErrorKind::Token) if no access token could be obtained;
+    /// - the kind of the token source's error if no access token could be obtained (see
+    ///   [`Error::token_error`]);
     /// - [`ErrorKind::ApiDisabled`](crate::ErrorKind::ApiDisabled), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded), … if
     ///   the server responded with a status other than 2xx (see [`Error::api`]);
     /// - [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if there was no response;
     /// - [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is too long;
-    /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) outside of a tokio runtime.
+    /// - [`ErrorKind::Usage`](crate::ErrorKind::Usage) outside of a tokio runtime.
     ///
     /// After retries, the error is that of the last attempt, even if the deadline then passed
     /// while queueing or waiting for a token. If the token source fails permanently, its error is

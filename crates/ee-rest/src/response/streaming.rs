@@ -110,7 +110,7 @@ impl StreamingResponse {
     /// - [`ErrorKind::Timeout`] if no chunk arrives within the attempt timeout, or the deadline
     ///   passes;
     /// - [`ErrorKind::InvalidResponse`] if the body is too long;
-    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// - [`ErrorKind::Usage`] outside of a tokio runtime.
     ///
     /// Further calls return the same error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
+use ee_token::Remedy;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -280,16 +281,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn runtime_ended() -> Error {
-    Error::new(
-        ErrorKind::Runtime,
-        "the tokio runtime of the request shut down",
-    )
+    without_runtime("the tokio runtime of the request shut down")
 }
 
 /// Returns the current runtime, which connections need and without which timers panic.
 pub(crate) fn runtime() -> Result<Handle, Error> {
-    Handle::try_current()
-        .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))
+    Handle::try_current().map_err(|_| without_runtime("a request needs a tokio runtime"))
+}
+
+fn without_runtime(message: &str) -> Error {
+    Error::new(ErrorKind::Usage, message).with_remedy(Remedy::new(
+        "Call it from within a tokio runtime, or use the blocking client.",
+    ))
 }
 
 #[cfg(test)]

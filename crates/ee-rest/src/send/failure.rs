@@ -38,27 +38,20 @@ pub(super) enum Outcome {
 impl Call<'_> {
     /// Handles a missing, interrupted or overlong response.
     pub(super) fn transport_failure(&self, error: ee_token::Error) -> FailedAttempt {
-        let (kind, failure) = match error.kind() {
-            ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, AttemptFailure::ResponseLost),
-            ee_token::ErrorKind::DisallowedUrl => {
-                (ErrorKind::InvalidRequest, AttemptFailure::Permanent)
+        use ee_token::ErrorKind as Token;
+        let kind = match error.kind() {
+            Token::Timeout => ErrorKind::Timeout,
+            Token::DisallowedUrl => ErrorKind::InvalidRequest,
+            Token::InvalidResponse => ErrorKind::InvalidResponse,
+            Token::UntrustedEmulator | Token::Runtime | Token::InvalidEnvironment => {
+                ErrorKind::Usage
             }
-            ee_token::ErrorKind::UntrustedEmulator => {
-                (ErrorKind::UntrustedEmulator, AttemptFailure::Permanent)
-            }
-            ee_token::ErrorKind::InvalidResponse => {
-                (ErrorKind::InvalidResponse, AttemptFailure::Permanent)
-            }
-            ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, AttemptFailure::Permanent),
-            ee_token::ErrorKind::InvalidEnvironment => {
-                (ErrorKind::InvalidEnvironment, AttemptFailure::Permanent)
-            }
-            _ => (ErrorKind::Network, AttemptFailure::ResponseLost),
+            _ => ErrorKind::Network,
         };
-        let failure = if error.was_not_sent() {
-            AttemptFailure::NotSent
-        } else {
-            failure
+        let failure = match kind {
+            _ if error.was_not_sent() => AttemptFailure::NotSent,
+            ErrorKind::Timeout | ErrorKind::Network => AttemptFailure::ResponseLost,
+            _ => AttemptFailure::Permanent,
         };
         let outcome = match (kind, failure) {
             (ErrorKind::InvalidResponse, _) => Some(Outcome::Accepted),

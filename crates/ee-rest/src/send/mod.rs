@@ -205,8 +205,8 @@ impl<'a> Call<'a> {
             match self.token().await {
                 Ok(token) => self.secrets.token = token,
                 // The error of the last attempt says more than a timeout while waiting for the
-                // next one. A token error is a failure of its own.
-                Err(error) if error.kind() == ErrorKind::Timeout => {
+                // next one.
+                Err(error) if error.is_own_timeout() => {
                     return Err(last.unwrap_or(error));
                 }
                 Err(error) => return Err(error),

@@ -171,7 +171,7 @@ async fn renewal_failure_is_reported_by_the_rejected_calls_only() {
     let failed: Vec<_> = response.failures().map(|(id, e)| (id, e.kind())).collect();
     assert_eq!(
         failed,
-        ["b", "c"].map(|id| (id, ErrorKind::Token(ee_token::ErrorKind::Rejected)))
+        ["b", "c"].map(|id| (id, ErrorKind::CredentialsRejected))
     );
     assert_eq!(count(&server).await, 1);
 }

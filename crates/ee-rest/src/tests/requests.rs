@@ -112,7 +112,7 @@ fn call_outside_of_a_runtime_is_an_error() {
         outcome(with_key.request(Method::GET, "config").send()),
         outcome(with_key.request(Method::GET, "config").send_streaming()),
     ] {
-        assert_eq!(kind, ErrorKind::Runtime);
+        assert_eq!(kind, ErrorKind::Usage);
     }
 }
 

@@ -276,7 +276,7 @@ async fn queued_retry_reports_the_last_failure_or_token_error() {
     let error = compute(&client.build().unwrap()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 1),
+        (ErrorKind::CredentialsRejected, 1),
         "{error}"
     );
 }

@@ -238,7 +238,7 @@ async fn renewal_failure_is_reported_as_a_token_error() {
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 1)
+        (ErrorKind::CredentialsRejected, 1)
     );
     assert_eq!(
         error.token_error().unwrap().kind(),
@@ -262,7 +262,7 @@ async fn token_error_keeps_kind_remedy_and_principal() {
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 0)
+        (ErrorKind::CredentialsRejected, 0)
     );
     assert_eq!(
         error.token_error().unwrap().kind(),

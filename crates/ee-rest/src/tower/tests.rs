@@ -152,7 +152,8 @@ async fn token_failure_is_reported_as_a_token_error() {
     let fake = fake(&[]);
     let error = call(&layer, &fake, URI).await.unwrap_err();
     let error: &Error = error.downcast_ref().unwrap();
-    assert!(matches!(error.kind(), ErrorKind::Token(_)));
+    assert_eq!(error.kind(), ErrorKind::CredentialsRejected);
+    assert!(error.token_error().is_some());
     assert!(fake.shared.requests.lock().unwrap().is_empty());
 }
 

@@ -187,5 +187,5 @@ fn call_without_a_runtime_is_an_error() {
     let Poll::Ready(Err(error)) = call.as_mut().poll(&mut cx) else {
         panic!("a result without a runtime");
     };
-    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(error.kind(), ErrorKind::Usage);
 }
