@@ -12,13 +12,16 @@
 //! than its share enters less often, so that processes take turns. A client without a place waits
 //! for its next entry, which is pacing: its share may be less than one request at a time.
 //!
-//! **Outages.** When most requests fail for other reasons, the places are halved until none is
-//! left. All requests are then held, and one is let through from time to time as a probe. Successes
-//! open the places again.
+//! When most requests fail for other reasons, the places are reduced, too: see [`outage`].
+
+mod entry;
+mod outage;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::send::admission::control::outage::Health;
 
 /// The default limit of a project on each of Earth Engine's endpoints ("Max concurrent requests",
 /// developers.google.com/earth-engine/guides/usage).
@@ -34,51 +37,11 @@ pub(crate) const UNLIMITED: usize = usize::MAX;
 /// How much idle time may be made up for in a burst. This also evens out coarse timers.
 const BURST: Duration = Duration::from_millis(100);
 
-/// The requests beyond which an outage is not noticed any faster.
-const MAX_BRAKED: usize = 64;
-
 /// How long a streamed response keeps its place without being read.
 const LEASE: Duration = Duration::from_secs(1);
 
 /// How often the open places of a client that has just started are doubled.
 const OPENING_INTERVAL: Duration = Duration::from_millis(30);
-
-/// The entries beyond the places. Times are multiples of the duration of a call, so that the
-/// number of rejections per success does not depend on it. The numbers come from a simulation of 1
-/// to 20 clients and several kinds of quotas: see `admission/tests.rs`.
-mod entry {
-    /// The interval of a client that has not been rejected lately, and the longest.
-    pub(super) const INTERVAL: (f64, f64) = (0.2, 200.0);
-    /// The least interval before it grows by a rejection.
-    pub(super) const AFTER_REJECTION: f64 = 1.5;
-    /// The part by which the first rejection of the requests that were in flight together lengthens
-    /// the interval, and the most that it adds once an entry has succeeded. A proportional growth
-    /// would make those wait longest who have waited longest.
-    pub(super) const GROWTH: f64 = 0.2;
-    pub(super) const MAX_GROWTH: f64 = 0.4;
-    /// How fast the interval shrinks for a share of 1, the power of the share with which this
-    /// grows, and the bounds of the share. The rate also grows with the square of the time since
-    /// the last rejection, and is doubled after `DOUBLED`.
-    pub(super) const DECAY: f64 = 0.0035;
-    pub(super) const SHARE_POWER: f64 = 1.6;
-    pub(super) const SHARE: (f64, f64) = (0.1, 3.0);
-    pub(super) const DOUBLED: f64 = 40.0;
-    /// The time over which the share is averaged.
-    pub(super) const MEMORY: f64 = 60.0;
-    /// The factor of the interval of a client with more places than its share.
-    pub(super) const ABOVE_SHARE: f64 = 2.7;
-    /// The interval above which places are given up after a number of successes each.
-    pub(super) const CONTENDED: f64 = 0.6;
-    /// The number of successes for a share of at least `SMALL_SHARE`, and how it grows for smaller
-    /// ones: a quota of few places loses more while a place is not used.
-    pub(super) const TURN: f64 = 11.0;
-    pub(super) const SMALL_SHARE: f64 = 2.0;
-    pub(super) const SMALL_SHARE_POWER: f64 = 0.7;
-    /// The number of places from which each is given up after more successes.
-    pub(super) const MANY: f64 = 2.5;
-    /// The places that a rejection costs beside its own, as a part of the square root of all.
-    pub(super) const LOSS: f64 = 0.53;
-}
 
 /// The bounds of the duration of a call, in seconds. Shorter calls are not paced any faster.
 const CALL_TIME: (f64, f64) = (0.1, 30.0);
@@ -86,14 +49,6 @@ const UNKNOWN_CALL_TIME: f64 = 0.5;
 
 /// How long `Retry-After` may delay the entries of the whole client.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
-
-/// The failures, beyond those that successes make up for, from which most requests fail.
-const FAILING: f64 = 3.0;
-/// How many failures a success makes up for.
-const SUCCESS: f64 = 2.0;
-
-/// The time between probes: grows from the first to the second.
-const PROBE_INTERVAL: (f64, f64) = (0.25, 1.25);
 
 /// How long a call is held at least: time for a few probes.
 const MIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -138,9 +93,6 @@ pub(crate) struct Control {
     opening: Option<Opening>,
     /// Seconds, or 0 before the first success.
     call_time: f64,
-    /// Whether the server has ever accepted a request. Otherwise it is more likely that the client
-    /// is misconfigured than that the server is down.
-    has_worked: bool,
     entry_interval: f64,
     interval_updated: Option<Instant>,
     /// Whether an entry has succeeded since the first rejection.
@@ -170,18 +122,6 @@ struct Opening {
     successes: usize,
 }
 
-#[derive(Debug, Default)]
-struct Health {
-    /// Failures, minus those that later successes make up for.
-    failures: f64,
-    failing_since: Option<Instant>,
-    /// How many times the places are halved.
-    brake: u32,
-    braked_at: Option<Instant>,
-    next_probe: Option<Instant>,
-    probe_interval: f64,
-}
-
 impl Control {
     pub(crate) fn new(max: Option<usize>, spacing: Option<Duration>, seed: u64) -> Self {
         let max = max.unwrap_or(UNLIMITED).max(1);
@@ -200,7 +140,6 @@ impl Control {
                 successes: 0,
             }),
             call_time: 0.0,
-            has_worked: false,
             entry_interval: entry::INTERVAL.0,
             interval_updated: None,
             has_entered: false,
@@ -239,21 +178,16 @@ impl Control {
         lowered.then_some(self.places)
     }
 
-    /// Returns whether most requests fail.
-    fn is_failing(&self) -> bool {
-        self.has_worked && self.health.failures >= FAILING
-    }
-
     /// Returns whether the failure of a call is that of the server: most requests fail, and other
     /// calls wait, too. A call on its own fails when its retries are exhausted, so that the caller
     /// learns of the outage.
     pub(crate) fn blames_server(&self) -> bool {
-        self.is_failing() && self.is_shared()
+        self.health.is_failing() && self.is_shared()
     }
 
     /// Returns whether a rejection of a call is that of the quota, which other processes use, too.
     pub(crate) fn blames_quota(&self) -> bool {
-        self.has_worked && self.max != UNLIMITED && self.is_shared()
+        self.health.has_worked && self.max != UNLIMITED && self.is_shared()
     }
 
     /// Returns whether other calls wait beside one that has failed.
@@ -263,8 +197,7 @@ impl Control {
 
     /// Returns since when all requests but probes are held, if they are.
     pub(crate) fn outage(&self) -> Option<Instant> {
-        let is_outage = self.health.brake > 0 && self.braked() == 0;
-        self.health.failing_since.filter(|_| is_outage)
+        self.health.outage(self.places)
     }
 
     /// Returns until when a call that has waited since `waiting` is held in an outage.
@@ -283,7 +216,9 @@ impl Control {
             if is_new && self.in_flight + self.held >= self.places.max(1) {
                 return Err(Wait(None));
             }
-            self.check_probe(now)?;
+            let random = || random(&mut self.random);
+            let probe = self.health.start_probe(now, random);
+            probe.map_err(|at| Wait(Some(at)))?;
         } else if is_new && self.resuming > 0 {
             return Err(Wait(None));
         } else if let Some(until) = self.lacks_place(is_new, now) {
@@ -316,21 +251,6 @@ impl Control {
         Ok(at.checked_add(spacing).or(Some(at)))
     }
 
-    fn check_probe(&mut self, now: Instant) -> Result<(), Wait> {
-        if self.health.next_probe.is_some_and(|at| now < at) {
-            return Err(Wait(self.health.next_probe));
-        }
-        self.schedule_probe(now);
-        let interval = &mut self.health.probe_interval;
-        *interval = (*interval * 1.5).min(PROBE_INTERVAL.1);
-        Ok(())
-    }
-
-    fn schedule_probe(&mut self, now: Instant) {
-        let wait = self.health.probe_interval * (0.5 + 0.5 * self.random());
-        self.health.next_probe = Some(now + Duration::from_secs_f64(wait));
-    }
-
     /// Returns until when no place is available, if none is. `Wait(None)` if until another request
     /// ends.
     fn lacks_place(&mut self, is_new: bool, now: Instant) -> Option<Wait> {
@@ -354,8 +274,8 @@ impl Control {
 
     /// Returns how many places may be used now.
     fn open_places(&mut self, now: Instant) -> usize {
-        if self.health.brake > 0 {
-            return self.braked();
+        if self.health.is_braked() {
+            return self.health.braked(self.places);
         }
         let Some(open) = self.opened(now) else {
             return self.places;
@@ -375,17 +295,9 @@ impl Control {
         Some(first.saturating_add(opening.successes))
     }
 
-    fn braked(&self) -> usize {
-        let halved = self
-            .places
-            .clamp(1, MAX_BRAKED)
-            .checked_shr(self.health.brake);
-        halved.unwrap_or(0)
-    }
-
     /// Adds a place, or more if there are many. Returns until when it must wait otherwise.
     fn enter(&mut self, wait: Wait, now: Instant) -> Result<(), Wait> {
-        let at = if self.health.brake > 0 {
+        let at = if self.health.is_braked() {
             return Err(wait);
         } else if self.opening.is_some() {
             Some(now + OPENING_INTERVAL / 5)
@@ -421,7 +333,7 @@ impl Control {
         } else {
             1.0
         };
-        let jitter = 0.5 + self.random();
+        let jitter = 0.5 + random(&mut self.random);
         let wait = self.entry_interval * self.call_time() * factor * jitter;
         let at = now + Duration::from_secs_f64(wait);
         self.next_entry = Some(self.next_entry.map_or(at, |next| next.max(at)));
@@ -448,31 +360,8 @@ impl Control {
 
     /// Records that the server accepted a request, successful or not.
     pub(crate) fn accepted(&mut self, slot: Slot) {
-        self.has_worked = true;
-        self.recover(slot);
-    }
-
-    /// Records that the server responded.
-    fn recover(&mut self, slot: Slot) {
-        let health = &mut self.health;
-        if health.failures == 0.0 && health.brake == 0 {
-            return;
-        }
-        // Requests that started before the failures say nothing about them.
-        if health
-            .failing_since
-            .is_some_and(|since| slot.started < since)
-        {
-            return;
-        }
-        health.failures = (health.failures - SUCCESS).max(0.0);
-        if health.brake > 0 && health.braked_at.is_none_or(|at| slot.started >= at) {
-            health.brake /= 2;
-            health.probe_interval = PROBE_INTERVAL.0;
-        }
-        if health.brake == 0 && health.failures == 0.0 {
-            health.failing_since = None;
-        }
+        self.health.has_worked = true;
+        self.health.responded(slot.started);
     }
 
     /// Records that a request succeeded.
@@ -528,7 +417,7 @@ impl Control {
         retry_after: Duration,
         now: Instant,
     ) -> (bool, Option<usize>) {
-        self.recover(slot);
+        self.health.responded(slot.started);
         self.in_flight -= 1;
         if self.max == UNLIMITED {
             self.held += 1;
@@ -572,22 +461,8 @@ impl Control {
     pub(crate) fn failed(&mut self, slot: Slot, now: Instant) -> bool {
         self.in_flight -= 1;
         self.held += 1;
-        let was_outage = self.outage().is_some();
-        let health = &mut self.health;
-        health.failing_since.get_or_insert(now);
-        health.failures = (health.failures + 1.0).min(FAILING + 1.0);
-        let is_first = health.braked_at.is_none_or(|at| slot.started >= at);
-        if !self.is_failing() || was_outage || self.health.brake > 0 && !is_first {
-            return false;
-        }
-        self.health.brake += 1;
-        self.health.braked_at = Some(now);
-        let is_outage = self.outage().is_some();
-        if is_outage {
-            self.health.probe_interval = PROBE_INTERVAL.0;
-            self.schedule_probe(now);
-        }
-        is_outage
+        let random = || random(&mut self.random);
+        self.health.failed(slot.started, self.places, now, random)
     }
 
     /// Returns whether rate limits have lowered the limit.
@@ -642,12 +517,12 @@ impl Control {
         let at = self.leases.iter().position(|(other, _)| *other == id);
         at.map(|at| self.leases.remove(at)).is_some()
     }
+}
 
-    /// Returns a random number in [0, 1), by xorshift.
-    fn random(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) as f64 / (1_u64 << 53) as f64
-    }
+/// Returns a random number in [0, 1), by xorshift.
+fn random(state: &mut u64) -> f64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 11) as f64 / (1_u64 << 53) as f64
 }
