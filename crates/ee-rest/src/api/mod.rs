@@ -6,6 +6,7 @@ pub(crate) mod operations;
 pub(crate) mod project_config;
 
 mod algorithms;
+mod asset_update;
 mod assets;
 mod compute;
 mod download;
@@ -30,7 +31,8 @@ pub use crate::api::project_config::{
 };
 pub use crate::pages::list::{ComputedListRequest, ListRequest};
 pub use algorithms::{Algorithm, AlgorithmArgument};
-pub use assets::{Asset, AssetUpdate, Assets};
+pub use asset_update::AssetUpdate;
+pub use assets::{Asset, Assets};
 pub use download::Download;
 pub use exports::Export;
 pub use iam::{IamBinding, IamPolicy};
