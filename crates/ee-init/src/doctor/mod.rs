@@ -13,24 +13,11 @@ use ee_token::Remedy;
 
 use crate::{EarthEngineBuilder, Error, ErrorKind};
 
+/// Why the checks that need requests are skipped.
+const NO_REQUESTS: &str = "no requests can be sent";
+
 /// The time limit of each check.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// The checks after that of the network.
-const AFTER_NETWORK: [&str; 12] = [
-    "clock",
-    "round_trip",
-    "credentials",
-    "file_permissions",
-    "token",
-    "scopes",
-    "project",
-    "permission",
-    "api",
-    "registration",
-    "compute",
-    "tier",
-];
 
 /// The results of all checks, returned by [`EarthEngineBuilder::diagnose`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,18 +166,18 @@ impl EarthEngineBuilder {
             Some(Ok(http)) => http,
             Some(Err(error)) => {
                 report.add(Check::failed("network", &error));
-                return report.skip(&AFTER_NETWORK, "no requests can be sent");
+                return report.skip_after_network();
             }
             None => {
                 report.skip(&["network"], "the hosts are unknown");
-                return report.skip(&AFTER_NETWORK, "no requests can be sent");
+                return report.skip_after_network();
             }
         };
         match self.earth_engine_url(&http) {
             Ok(url) => crate::doctor::network::examine(&url, &http, report).await,
             Err(error) => {
                 report.add(Check::failed("network", &error));
-                report.skip(&["clock", "round_trip"], "no requests can be sent");
+                report.skip(&network::CHECKS, NO_REQUESTS);
             }
         }
         let found = credentials::find(&self, &http, &environment, report).await;
@@ -233,6 +220,19 @@ impl<F: FnMut(&Check)> Report<F> {
     fn skip(&mut self, names: &[&str], why: &str) {
         for name in names {
             self.add(Check::skipped(*name, why));
+        }
+    }
+
+    fn skip_after_network(&mut self) {
+        let login = [
+            "credentials",
+            "file_permissions",
+            "token",
+            "scopes",
+            "project",
+        ];
+        for checks in [&network::CHECKS[..], &login, &project::CHECKS] {
+            self.skip(checks, NO_REQUESTS);
         }
     }
 }

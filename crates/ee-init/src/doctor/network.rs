@@ -11,6 +11,9 @@ use url::Url;
 use crate::Error;
 use crate::doctor::{Check, Report, bounded};
 
+/// The checks after the first request of [`examine`].
+pub(super) const CHECKS: [&str; 2] = ["clock", "round_trip"];
+
 /// The skew that tokens and certificates tolerate.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(60);
 
@@ -27,10 +30,7 @@ pub(super) async fn examine(
         Ok(first) => first,
         Err(error) => {
             report.add(Check::failed("network", &error));
-            return report.skip(
-                &["clock", "round_trip"],
-                &format!("{host} cannot be reached"),
-            );
+            return report.skip(&CHECKS, &format!("{host} cannot be reached"));
         }
     };
     report.add(Check::ok("network", format!("{host} is reachable")));
