@@ -114,3 +114,6 @@ async fn authorities(environment: &Environment) -> Result<Check, ee_credentials:
         None => Check::ok(NAME, "the system's"),
     })
 }
+
+#[cfg(test)]
+mod tests;
