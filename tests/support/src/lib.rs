@@ -14,6 +14,7 @@
 pub mod canaries;
 pub mod certificates;
 pub mod faulty_server;
+pub mod fleet;
 pub mod http;
 pub mod installed;
 pub mod misplaced;

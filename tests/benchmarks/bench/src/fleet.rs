@@ -3,19 +3,18 @@
 //! All scenarios run at the same time, since calls mostly wait. They start one after the other,
 //! because opening the connections takes the processor.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ee_rest::{Auth, Client};
+use ee_test_support::fleet::{self, Outcome};
 use ee_token::{AccessToken, Endpoints, HttpClient, TokenCache};
 use futures_util::future::{join, join_all};
 use serde_json::Value;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::contenders;
-use crate::harness::{Better, Effort, Row, all_cores, quantile};
+use crate::harness::{Better, Effort, Row, all_cores};
 use crate::quota_server::{Quota, QuotaServer};
 
 /// The calls that each client makes at once.
@@ -30,48 +29,6 @@ struct Scenario {
     end: Duration,
     /// The calls per second that the quota allows.
     capacity: f64,
-}
-
-/// What happened to the calls of one contender.
-#[derive(Default)]
-struct Outcome {
-    /// When each call of each client succeeded, and how long it took.
-    successes: Vec<Vec<(Duration, Duration)>>,
-    lost: usize,
-    rejections: usize,
-    failures: usize,
-}
-
-impl Outcome {
-    fn total(&self) -> f64 {
-        self.successes.iter().map(Vec::len).sum::<usize>() as f64
-    }
-
-    fn rejections_per_success(&self) -> f64 {
-        self.rejections as f64 / self.total()
-    }
-
-    /// Returns the successes per second between two points in time.
-    fn rate(&self, from: Duration, to: Duration) -> f64 {
-        let all = self.successes.iter().flatten();
-        let count = all.filter(|(at, _)| (from..to).contains(at)).count();
-        count as f64 / (to - from).as_secs_f64()
-    }
-
-    /// Returns Jain's index of fairness: 1 if all clients have as many successes, 1/n if one of n
-    /// has all.
-    fn fairness(&self) -> f64 {
-        let counts = self.successes.iter().map(|client| client.len() as f64);
-        let squares: f64 = counts.clone().map(|n| n * n).sum();
-        counts.clone().sum::<f64>().powi(2) / (self.successes.len() as f64 * squares)
-    }
-
-    /// Returns the 99th percentile of the durations of calls, divided by the median.
-    fn spread(&self) -> f64 {
-        let all = self.successes.iter().flatten();
-        let mut times: Vec<_> = all.map(|(_, took)| took.as_secs_f64()).collect();
-        quantile(&mut times, 0.99) / quantile(&mut times, 0.5)
-    }
 }
 
 /// A client: ours, or a loop that retries as Google's Python client does.
@@ -143,46 +100,14 @@ impl Contender {
 
 async fn run(scenario: &Scenario, contender: Contender) -> Outcome {
     let Contender { server, callers } = contender;
-    let started = Instant::now();
-    let outcome = Outcome {
-        successes: vec![Vec::new(); scenario.clients],
-        ..Outcome::default()
-    };
-    let outcome = Arc::new(Mutex::new(outcome));
-    let mut running = JoinSet::new();
-    for (client, caller) in callers.into_iter().enumerate() {
-        let left = Arc::new(AtomicUsize::new(scenario.items.unwrap_or(usize::MAX)));
-        for _ in 0..TASKS {
-            let (caller, left, outcome) = (caller.clone(), left.clone(), outcome.clone());
-            running.spawn(async move {
-                while left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-                    .is_ok()
-                {
-                    let begun = Instant::now();
-                    let succeeded = caller.call().await;
-                    let mut outcome = outcome.lock().expect("no panic");
-                    match succeeded {
-                        true => {
-                            let times = (started.elapsed(), begun.elapsed());
-                            outcome.successes[client].push(times);
-                        }
-                        false => outcome.lost += 1,
-                    }
-                }
-            });
-        }
+    let items = scenario.items.unwrap_or(usize::MAX);
+    let call = |caller: Arc<Caller>| async move { caller.call().await };
+    let outcome = fleet::run(callers, TASKS, items, scenario.end, call).await;
+    Outcome {
+        rejections: server.rejections(),
+        failures: server.failures(),
+        ..outcome
     }
-    // The calls that are not finished then are neither successful nor lost.
-    let _ = timeout(scenario.end, async {
-        while running.join_next().await.is_some() {}
-    })
-    .await;
-    running.shutdown().await;
-    let mut outcome = std::mem::take(&mut *outcome.lock().expect("no panic"));
-    outcome.rejections = server.rejections();
-    outcome.failures = server.failures();
-    outcome
 }
 
 /// The rows of all scenarios.
@@ -277,7 +202,7 @@ pub fn rows(effort: Effort) -> Vec<Row> {
 
 fn quota_row(scenario: &Scenario, ours: &Outcome, plain: &Outcome) -> Row {
     let seconds = scenario.end.as_secs_f64();
-    let goodput = |outcome: &Outcome| outcome.total() / seconds / scenario.capacity;
+    let goodput = |outcome: &Outcome| outcome.total() as f64 / seconds / scenario.capacity;
     let (most, goal) = match scenario.quota.rate {
         None => (
             0.1,

@@ -1,8 +1,6 @@
 //! Tests of the limits: single rules, and a simulation of processes that share a server.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::task::JoinSet;
+use ee_test_support::fleet::{self, Outcome};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -219,6 +217,8 @@ struct ServerState {
     tokens: f64,
     refilled: Duration,
     random: u64,
+    rejections: usize,
+    failures: usize,
 }
 
 const LATENCY: Duration = Duration::from_millis(5);
@@ -232,6 +232,9 @@ impl Server {
             self.state.lock().unwrap().in_flight -= 1;
         }
         sleep(LATENCY).await;
+        let mut state = self.state.lock().unwrap();
+        state.rejections += usize::from(status == 429);
+        state.failures += usize::from(status == 503);
         status
     }
 
@@ -265,50 +268,6 @@ impl Server {
     }
 }
 
-/// What a simulation counts.
-#[derive(Default)]
-struct Counts {
-    /// The times of the successes of each client, and how long each call took.
-    successes: Vec<Vec<(Duration, Duration)>>,
-    rejections: usize,
-    failures: usize,
-    lost: usize,
-}
-
-impl Counts {
-    fn total(&self) -> usize {
-        self.successes.iter().map(Vec::len).sum()
-    }
-
-    /// Returns the successes per second from `from` to `to`.
-    fn rate(&self, from: Duration, to: Duration) -> f64 {
-        let all = self.successes.iter().flatten();
-        let count = all.filter(|(at, _)| (from..to).contains(at)).count();
-        count as f64 / (to - from).as_secs_f64()
-    }
-
-    /// Returns Jain's index of fairness: 1 if all clients have as many successes, 1/n if one of n
-    /// has all.
-    fn fairness(&self) -> f64 {
-        let counts = self.successes.iter().map(|client| client.len() as f64);
-        let squares: f64 = counts.clone().map(|n| n * n).sum();
-        counts.clone().sum::<f64>().powi(2) / (self.successes.len() as f64 * squares)
-    }
-
-    /// Returns the 99th percentile of the durations of calls, divided by the median.
-    fn spread(&self) -> f64 {
-        let mut times: Vec<_> = self
-            .successes
-            .iter()
-            .flatten()
-            .map(|(_, took)| took)
-            .collect();
-        times.sort();
-        let at = |part: f64| times[(times.len() as f64 * part) as usize].as_secs_f64();
-        at(0.99) / at(0.5)
-    }
-}
-
 /// Runs `tasks` tasks of each client, each of which makes one call after the other.
 async fn simulate(
     clients: usize,
@@ -316,49 +275,26 @@ async fn simulate(
     items: usize,
     until: f64,
     server: Server,
-) -> Counts {
+) -> Outcome {
     let started = Instant::now();
     let server = Arc::new(server);
-    let counts = Arc::new(Mutex::new(Counts::default()));
-    counts.lock().unwrap().successes.resize(clients, Vec::new());
-    let mut running = JoinSet::new();
-    for client in 0..clients {
-        let admission = Admission::with_seed(Some(40), None, client as u64);
-        let left = Arc::new(AtomicU64::new(items as u64));
-        for _ in 0..tasks {
-            let (admission, left) = (admission.clone(), left.clone());
-            let (server, counts) = (server.clone(), counts.clone());
-            running.spawn(async move {
-                while left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-                    .is_ok()
-                {
-                    let begun = Instant::now();
-                    let done = call(&admission, &server, started, &counts).await;
-                    let mut counts = counts.lock().unwrap();
-                    match done {
-                        true => counts.successes[client].push((started.elapsed(), begun.elapsed())),
-                        false => counts.lost += 1,
-                    }
-                }
-            });
-        }
+    let admissions = (0..clients).map(|n| Admission::with_seed(Some(40), None, n as u64));
+    let simulated = server.clone();
+    let call = move |admission: Arc<Admission>| {
+        let server = simulated.clone();
+        async move { call(&admission, &server, started).await }
+    };
+    let outcome = fleet::run(admissions, tasks, items, seconds(until), call).await;
+    let state = server.state.lock().unwrap();
+    Outcome {
+        rejections: state.rejections,
+        failures: state.failures,
+        ..outcome
     }
-    let _ = timeout(seconds(until), async {
-        while running.join_next().await.is_some() {}
-    })
-    .await;
-    running.shutdown().await;
-    Arc::into_inner(counts).unwrap().into_inner().unwrap()
 }
 
 /// Makes a call like `Call::run`. Returns whether it succeeded.
-async fn call(
-    admission: &Arc<Admission>,
-    server: &Server,
-    started: Instant,
-    counts: &Mutex<Counts>,
-) -> bool {
+async fn call(admission: &Arc<Admission>, server: &Server, started: Instant) -> bool {
     let mut permit = admission.acquire(FOREVER).await.unwrap();
     let mut retries = 0;
     loop {
@@ -370,11 +306,9 @@ async fn call(
                 return true;
             }
             429 => {
-                counts.lock().unwrap().rejections += 1;
                 permit.rejected(Duration::ZERO, now);
             }
             _ => {
-                counts.lock().unwrap().failures += 1;
                 permit.failed(now);
                 retries += u32::from(!admission.control().blames_server());
                 if retries > 5 {
@@ -436,12 +370,12 @@ async fn processes_share_a_quota_fairly_and_with_few_rejections() {
             call: seconds(call),
             ..Server::default()
         };
-        let counts = simulate(clients, 40, usize::MAX, end, server).await;
+        let outcome = simulate(clients, 40, usize::MAX, end, server).await;
         let [goodput, rejections, fairness, spread] = [
-            counts.total() as f64 / end / capacity,
-            counts.rejections as f64 / counts.total() as f64,
-            counts.fairness(),
-            counts.spread(),
+            outcome.total() as f64 / end / capacity,
+            outcome.rejections_per_success(),
+            outcome.fairness(),
+            outcome.spread(),
         ];
         let seen = format!(
             "{name}: goodput {goodput:.3}, 429s per success {rejections:.3}, fairness {fairness:.3}, p99/p50 {spread:.2}"
@@ -483,19 +417,19 @@ async fn calls_survive_an_outage_without_many_failing_requests() {
             outage: Some((seconds(from), seconds(to))),
             ..Server::default()
         };
-        let counts = simulate(clients, 40, items, 100.0, server).await;
-        let recovered = counts.rate(seconds(to + 2.0), seconds(to + 4.0))
-            / counts.rate(seconds(from / 2.0), seconds(from));
+        let outcome = simulate(clients, 40, items, 100.0, server).await;
+        let recovered = outcome.rate(seconds(to + 2.0), seconds(to + 4.0))
+            / outcome.rate(seconds(from / 2.0), seconds(from));
         let seen = format!(
             "{name}: {} successes, {} lost, {} failing requests, {recovered:.3} of the goodput after 2 s",
-            counts.total(),
-            counts.lost,
-            counts.failures
+            outcome.total(),
+            outcome.lost,
+            outcome.failures
         );
         println!("{seen}");
-        assert_eq!(counts.lost, 0, "{seen}");
-        assert!(counts.failures <= failures, "{seen}");
+        assert_eq!(outcome.lost, 0, "{seen}");
+        assert!(outcome.failures <= failures, "{seen}");
         assert!(recovered >= 0.9, "{seen}");
-        assert!(items != BATCH || counts.total() == BATCH, "{seen}");
+        assert!(items != BATCH || outcome.total() == BATCH, "{seen}");
     }
 }
