@@ -1,15 +1,15 @@
 //! Batches, whose calls succeed or fail individually.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ee_token::{AccessToken, ManualClock, TokenCache, source_fn};
+use ee_token::{AccessToken, ManualClock, TokenCache};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::tests::{builder_at, client, count, counting_source};
+use crate::tests::{builder_at, client, count, counting_source, gone, source_then};
 use crate::{Auth, BatchResponse, Client, ClientEvent, Error, ErrorKind};
 
 /// Responds to each call of a batch by its ID and the token of the request.
@@ -155,16 +155,7 @@ async fn batch_is_not_resent_without_a_new_token() {
 #[tokio::test]
 async fn renewal_failure_is_reported_by_the_rejected_calls_only() {
     let server = server(accept_first_token_for_a).await;
-    let fetched = AtomicBool::new(false);
-    let source = source_fn(move || {
-        let fetched = fetched.swap(true, Ordering::SeqCst);
-        async move {
-            if fetched {
-                return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
-            }
-            AccessToken::new("token-1")
-        }
-    });
+    let source = source_then(AccessToken::new("token-1").unwrap(), gone);
     let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let response = send_three_calls(&client.build().unwrap()).await.unwrap();
     assert_eq!(response.json::<Value>("a").unwrap(), json!({"result": 3}));
@@ -228,17 +219,10 @@ async fn call_errors_contain_none_of_three_tokens() {
 #[tokio::test]
 async fn calls_not_resent_before_the_deadline_keep_their_errors() {
     let server = server(accept_first_token_for_a).await;
-    let fetched = AtomicBool::new(false);
-    let source = source_fn(move || {
-        let fetched = fetched.swap(true, Ordering::SeqCst);
-        async move {
-            if fetched {
-                // Blocks, so that no timer fires in the meantime.
-                std::thread::sleep(Duration::from_millis(600));
-                return AccessToken::new("token-2");
-            }
-            AccessToken::new("token-1")
-        }
+    let source = source_then(AccessToken::new("token-1").unwrap(), || async {
+        // Blocks, so that no timer fires in the meantime.
+        std::thread::sleep(Duration::from_millis(600));
+        AccessToken::new("token-2")
     });
     let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let client = client.build().unwrap();

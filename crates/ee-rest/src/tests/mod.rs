@@ -12,7 +12,7 @@ mod secrecy;
 mod unauthorized;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ee_token::{
@@ -32,6 +32,32 @@ pub(crate) fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
         async move { AccessToken::new(&format!("token-{n}")) }
     });
     (source, count)
+}
+
+/// A source of this token, and of what `next` returns from then on.
+fn source_then<F>(
+    first: AccessToken,
+    next: impl Fn() -> F + Send + Sync + 'static,
+) -> impl TokenSource
+where
+    F: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
+{
+    let fetched = AtomicBool::new(false);
+    source_fn(move || {
+        let first = first.clone();
+        let next = fetched.swap(true, Ordering::SeqCst).then(&next);
+        async move {
+            match next {
+                Some(next) => next.await,
+                None => Ok(first),
+            }
+        }
+    })
+}
+
+/// The error of a token source whose credential was rejected.
+async fn gone() -> Result<AccessToken, ee_token::Error> {
+    Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"))
 }
 
 fn quick() -> RetryPolicy {

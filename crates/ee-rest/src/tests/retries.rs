@@ -1,15 +1,14 @@
 //! Retries of transient failures, and failures that are permanent.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ee_token::{AccessToken, RetryPolicy, TokenCache, source_fn};
+use ee_token::{AccessToken, RetryPolicy, TokenCache};
 use http::Method;
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::tests::{builder_at, client, error_response, ok, quick};
+use crate::tests::{builder_at, client, error_response, gone, ok, quick, source_then};
 use crate::{Auth, Client, Error, ErrorKind};
 
 /// Starts a server that sends this response `times` times and succeeds from then on.
@@ -261,17 +260,9 @@ async fn queued_retry_reports_the_last_failure_or_token_error() {
     );
 
     let server = failing_server(busy("1.2s"), 9).await;
-    let fetched = AtomicBool::new(false);
-    let source = source_fn(move || {
-        let fetched = fetched.swap(true, Ordering::SeqCst);
-        async move {
-            if fetched {
-                return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
-            }
-            let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
-            Ok(AccessToken::new("short-lived")?.with_expiry(soon))
-        }
-    });
+    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
+    let first = AccessToken::new("short-lived").unwrap().with_expiry(soon);
+    let source = source_then(first, gone);
     let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let error = compute(&client.build().unwrap()).await.unwrap_err();
     assert_eq!(

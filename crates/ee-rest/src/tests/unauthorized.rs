@@ -1,6 +1,6 @@
 //! Rejected tokens.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ee_token::{AccessToken, ManualClock, Remedy, TokenCache, source_fn};
@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::tests::{builder_at, client, count, counting_source, error_response, ok};
+use crate::tests::{
+    builder_at, client, count, counting_source, error_response, gone, ok, source_then,
+};
 use crate::{Auth, Client, ErrorKind};
 
 fn unauthorized() -> ResponseTemplate {
@@ -203,16 +205,7 @@ where
         .respond_with(unauthorized())
         .mount(&server)
         .await;
-    let asked = AtomicBool::new(false);
-    let source = source_fn(move || {
-        let next = asked.swap(true, Ordering::SeqCst).then(&next);
-        async move {
-            match next {
-                Some(next) => next.await,
-                None => AccessToken::new("token-1"),
-            }
-        }
-    });
+    let source = source_then(AccessToken::new("token-1").unwrap(), next);
     let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     (server, client)
@@ -233,7 +226,6 @@ async fn renewal_that_times_out_reports_the_rejection() {
 
 #[tokio::test]
 async fn renewal_failure_is_reported_as_a_token_error() {
-    let gone = || async { Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone")) };
     let (server, client) = rejected_client(gone).await;
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!(
