@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use earthengine::{
 };
 use ee_emulator::GoogleError;
 use ee_test_support::canaries::Canaries;
+use ee_test_support::certificates::without_authorities;
 use ee_test_support::subprocess;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
@@ -107,14 +107,8 @@ fn foreign_listener() -> (SocketAddr, TcpListener) {
 
 /// Returns a caller's HTTP client for servers on this machine.
 pub(crate) fn http_client() -> reqwest::ClientBuilder {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(without_authorities())
         .no_proxy()
 }
 

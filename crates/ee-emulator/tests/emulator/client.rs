@@ -1,11 +1,11 @@
 //! Shared helpers: signing, sending and parsing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ee_emulator::{Emulator, ServiceAccount};
+use ee_test_support::certificates::without_authorities;
 use reqwest::header::HeaderMap;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -65,18 +65,12 @@ impl Response {
 
 /// Creates a client for plain HTTP without redirects or proxies.
 pub(crate) fn client() -> reqwest::Client {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
     reqwest::Client::builder()
         .no_proxy()
         // Feature unification may enable gzip, but the tests examine the bytes as sent.
         .no_gzip()
         .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(without_authorities())
         .build()
         .unwrap()
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ee_test_support::certificates::without_authorities;
 use ee_token::{
     AccessToken, Endpoints, HttpClient, RetryPolicy, TokenCache, TokenSource, source_fn,
 };
@@ -72,13 +73,7 @@ fn quick() -> RetryPolicy {
 /// A connection pool for one test. Each test has its own runtime, and a shared pool could return a
 /// connection of a runtime that is shutting down.
 fn separate_pool() -> HttpClient {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls);
+    let client = reqwest::Client::builder().tls_backend_preconfigured(without_authorities());
     HttpClient::from_reqwest_builder(client, Endpoints::google()).unwrap()
 }
 
