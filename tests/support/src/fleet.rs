@@ -8,6 +8,71 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+/// The time that a request or a response takes.
+pub const LATENCY: Duration = Duration::from_millis(5);
+
+/// What a server accepts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quota {
+    /// The number of requests at once.
+    pub places: Option<usize>,
+    /// The number of requests per second, and the burst.
+    pub rate: Option<(f64, f64)>,
+    /// The duration of a call. The real one differs by up to a fifth.
+    pub call: Duration,
+    /// When an outage begins and ends.
+    pub outage: Option<(Duration, Duration)>,
+}
+
+/// How much of a quota is used.
+#[derive(Default)]
+pub struct Use {
+    /// The requests that are being processed.
+    pub in_flight: usize,
+    tokens: f64,
+    refilled: Duration,
+    /// The last random number.
+    pub random: u64,
+    /// The requests that were rejected with status 429.
+    pub rejections: usize,
+    /// The requests that failed with status 503.
+    pub failures: usize,
+}
+
+impl Use {
+    /// Accepts a request and returns its duration, or the status that rejects it. `now` is the time
+    /// since the first request.
+    pub fn admit(&mut self, quota: &Quota, now: Duration) -> Result<Duration, u16> {
+        // Knuth's linear congruential generator.
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let is_outage = |(from, to): (Duration, Duration)| (from..to).contains(&now);
+        if quota.outage.is_some_and(is_outage) {
+            self.failures += 1;
+            return Err(503);
+        }
+        if quota.places.is_some_and(|max| self.in_flight >= max) {
+            self.rejections += 1;
+            return Err(429);
+        }
+        if let Some((rate, burst)) = quota.rate {
+            let refill = (now - self.refilled).as_secs_f64() * rate;
+            self.tokens = (self.tokens + refill).min(burst);
+            self.refilled = now;
+            if self.tokens < 1.0 {
+                self.rejections += 1;
+                return Err(429);
+            }
+            self.tokens -= 1.0;
+        }
+        self.in_flight += 1;
+        let part = (self.random >> 40) as f64 / f64::from(1 << 24);
+        Ok(quota.call.mul_f64(0.8 + 0.4 * part))
+    }
+}
+
 /// What happened to the calls.
 #[derive(Default)]
 pub struct Outcome {

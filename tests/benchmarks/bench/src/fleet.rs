@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ee_rest::{Auth, Client};
-use ee_test_support::fleet::{self, Outcome};
+use ee_test_support::fleet::{self, LATENCY, Outcome, Quota};
 use ee_token::{AccessToken, Endpoints, HttpClient, TokenCache};
 use futures_util::future::{join, join_all};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::contenders;
 use crate::harness::{Better, Effort, Row, all_cores};
-use crate::quota_server::{Quota, QuotaServer};
+use crate::quota_server::QuotaServer;
 
 /// The calls that each client makes at once.
 const TASKS: usize = 40;
@@ -123,7 +123,7 @@ pub fn rows(effort: Effort) -> Vec<Row> {
         call,
         ..Quota::default()
     };
-    let each_takes = (call + 2 * crate::quota_server::LATENCY).as_secs_f64();
+    let each_takes = (call + 2 * LATENCY).as_secs_f64();
     let shared = |name, quota, capacity| Scenario {
         name,
         clients: effort.pick(20, 2),

@@ -4,24 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use ee_test_support::fleet::{LATENCY, Quota, Use};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
-
-/// The time that a request or a response takes.
-pub const LATENCY: Duration = Duration::from_millis(5);
-
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Quota {
-    /// The number of requests that are accepted at once.
-    pub places: Option<usize>,
-    /// The number of requests that are accepted per second, and the burst.
-    pub rate: Option<(f64, f64)>,
-    /// The duration of a call. The real one differs by up to a fifth.
-    pub call: Duration,
-    /// When an outage begins and ends.
-    pub outage: Option<(Duration, Duration)>,
-}
 
 pub struct QuotaServer {
     pub address: SocketAddr,
@@ -33,16 +19,6 @@ struct State {
     /// The time of the first request.
     started: OnceLock<Instant>,
     used: Mutex<Use>,
-}
-
-#[derive(Default)]
-struct Use {
-    in_flight: usize,
-    tokens: f64,
-    refilled: Duration,
-    random: u64,
-    rejections: usize,
-    failures: usize,
 }
 
 impl QuotaServer {
@@ -88,36 +64,8 @@ impl State {
         let mut used = self.used.lock().expect("no panic");
         // Read under the lock, so that it never goes back.
         let now = self.started.get_or_init(Instant::now).elapsed();
-        if self
-            .quota
-            .outage
-            .is_some_and(|(from, to)| (from..to).contains(&now))
-        {
-            used.failures += 1;
-            return Err(503);
-        }
-        if self.quota.places.is_some_and(|max| used.in_flight >= max) {
-            used.rejections += 1;
-            return Err(429);
-        }
-        if let Some((rate, burst)) = self.quota.rate {
-            let refill = (now - used.refilled).as_secs_f64() * rate;
-            used.tokens = (used.tokens + refill).min(burst);
-            used.refilled = now;
-            if used.tokens < 1.0 {
-                used.rejections += 1;
-                return Err(429);
-            }
-            used.tokens -= 1.0;
-        }
-        used.in_flight += 1;
-        // Knuth's linear congruential generator.
-        used.random = used
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let part = (used.random >> 40) as f64 / f64::from(1 << 24);
-        Ok((InFlight(self), self.quota.call.mul_f64(0.8 + 0.4 * part)))
+        let call = used.admit(&self.quota, now)?;
+        Ok((InFlight(self), call))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests of the limits: single rules, and a simulation of processes that share a server.
 
-use ee_test_support::fleet::{self, Outcome};
+use ee_test_support::fleet::{self, LATENCY, Outcome, Quota, Use};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -197,87 +197,34 @@ async fn client_that_has_never_worked_holds_no_call() {
     assert!(admission.control().outage().is_none() && !admission.control().blames_server());
 }
 
-/// A server with quotas, in memory.
-#[derive(Default)]
+/// A server with a quota, in memory.
 struct Server {
-    /// The number of requests that it accepts at once.
-    concurrent: Option<usize>,
-    /// The rate and the burst of requests that it accepts.
-    rate: Option<(f64, f64)>,
-    /// The duration of a call. The real one differs by up to a fifth.
-    call: Duration,
-    /// The time between the begin and the end of its outage.
-    outage: Option<(Duration, Duration)>,
-    state: Mutex<ServerState>,
+    quota: Quota,
+    used: Mutex<Use>,
 }
-
-#[derive(Default)]
-struct ServerState {
-    in_flight: usize,
-    tokens: f64,
-    refilled: Duration,
-    random: u64,
-    rejections: usize,
-    failures: usize,
-}
-
-const LATENCY: Duration = Duration::from_millis(5);
 
 impl Server {
     async fn respond(&self, started: Instant) -> u16 {
         sleep(LATENCY).await;
-        let (status, call) = self.admit(started.elapsed());
-        if status == 200 {
+        let admitted = self
+            .used
+            .lock()
+            .unwrap()
+            .admit(&self.quota, started.elapsed());
+        if let Ok(call) = admitted {
             sleep(call).await;
-            self.state.lock().unwrap().in_flight -= 1;
+            self.used.lock().unwrap().in_flight -= 1;
         }
         sleep(LATENCY).await;
-        let mut state = self.state.lock().unwrap();
-        state.rejections += usize::from(status == 429);
-        state.failures += usize::from(status == 503);
-        status
-    }
-
-    fn admit(&self, now: Duration) -> (u16, Duration) {
-        let mut state = self.state.lock().unwrap();
-        state.random = state
-            .random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        let jitter = (state.random >> 40) as f64 / (1 << 24) as f64 * 0.4 + 0.8;
-        if self
-            .outage
-            .is_some_and(|(from, to)| (from..to).contains(&now))
-        {
-            return (503, Duration::ZERO);
-        }
-        if self.concurrent.is_some_and(|max| state.in_flight >= max) {
-            return (429, Duration::ZERO);
-        }
-        if let Some((rate, burst)) = self.rate {
-            let refill = (now - state.refilled).as_secs_f64() * rate;
-            state.tokens = (state.tokens + refill).min(burst);
-            state.refilled = now;
-            if state.tokens < 1.0 {
-                return (429, Duration::ZERO);
-            }
-            state.tokens -= 1.0;
-        }
-        state.in_flight += 1;
-        (200, self.call.mul_f64(jitter))
+        admitted.err().unwrap_or(200)
     }
 }
 
 /// Runs `tasks` tasks of each client, each of which makes one call after the other.
-async fn simulate(
-    clients: usize,
-    tasks: usize,
-    items: usize,
-    until: f64,
-    server: Server,
-) -> Outcome {
+async fn simulate(clients: usize, tasks: usize, items: usize, until: f64, quota: Quota) -> Outcome {
     let started = Instant::now();
-    let server = Arc::new(server);
+    let used = Mutex::default();
+    let server = Arc::new(Server { quota, used });
     let admissions = (0..clients).map(|n| Admission::with_seed(Some(40), None, n as u64));
     let simulated = server.clone();
     let call = move |admission: Arc<Admission>| {
@@ -285,10 +232,10 @@ async fn simulate(
         async move { call(&admission, &server, started).await }
     };
     let outcome = fleet::run(admissions, tasks, items, seconds(until), call).await;
-    let state = server.state.lock().unwrap();
+    let used = server.used.lock().unwrap();
     Outcome {
-        rejections: state.rejections,
-        failures: state.failures,
+        rejections: used.rejections,
+        failures: used.failures,
         ..outcome
     }
 }
@@ -317,7 +264,7 @@ async fn call(admission: &Arc<Admission>, server: &Server, started: Instant) -> 
             }
         }
         let bound = f64::from(1 << retries);
-        let jitter = server.state.lock().unwrap().random >> 40;
+        let jitter = server.used.lock().unwrap().random >> 40;
         sleep(seconds(bound * jitter as f64 / (1 << 24) as f64)).await;
         permit.renew(FOREVER).await.unwrap();
     }
@@ -363,14 +310,14 @@ async fn processes_share_a_quota_fairly_and_with_few_rejections() {
         ),
         ("no quota, alone", 1, unlimited, 60.0, [0.98, 0.0, 1.0, 1.5]),
     ] {
-        let (concurrent, rate, call, capacity) = quota;
-        let server = Server {
-            concurrent,
+        let (places, rate, call, capacity) = quota;
+        let quota = Quota {
+            places,
             rate,
             call: seconds(call),
-            ..Server::default()
+            outage: None,
         };
-        let outcome = simulate(clients, 40, usize::MAX, end, server).await;
+        let outcome = simulate(clients, 40, usize::MAX, end, quota).await;
         let [goodput, rejections, fairness, spread] = [
             outcome.total() as f64 / end / capacity,
             outcome.rejections_per_success(),
@@ -391,7 +338,7 @@ async fn processes_share_a_quota_fairly_and_with_few_rejections() {
 #[tokio::test(start_paused = true)]
 async fn calls_survive_an_outage_without_many_failing_requests() {
     const BATCH: usize = 6000;
-    for (name, clients, outage, items, concurrent, failures) in [
+    for (name, clients, outage, items, places, failures) in [
         ("a batch", 1, (5.0, 15.0), BATCH, None, 70),
         (
             "20 processes that share 40 places",
@@ -411,13 +358,13 @@ async fn calls_survive_an_outage_without_many_failing_requests() {
         ),
     ] {
         let (from, to) = outage;
-        let server = Server {
-            concurrent,
+        let quota = Quota {
+            places,
+            rate: None,
             call: seconds(0.4),
             outage: Some((seconds(from), seconds(to))),
-            ..Server::default()
         };
-        let outcome = simulate(clients, 40, items, 100.0, server).await;
+        let outcome = simulate(clients, 40, items, 100.0, quota).await;
         let recovered = outcome.rate(seconds(to + 2.0), seconds(to + 4.0))
             / outcome.rate(seconds(from / 2.0), seconds(from));
         let seen = format!(
