@@ -223,7 +223,7 @@ impl ClientBuilder {
         }
         Ok(Client(Arc::new(Inner {
             shared: Arc::new(self.shared()?),
-            // A copy has no spare memory.
+            // A clone has no spare capacity.
             headers: headers.clone(),
             base,
             target,

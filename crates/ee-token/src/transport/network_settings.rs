@@ -228,7 +228,7 @@ impl NetworkSettings {
                 "Install the package ca-certificates, or set SSL_CERT_FILE to a file of certificate authorities.",
             )));
         }
-        found.certificates = loaded.certs;
+        found.extend(loaded.certs);
         Ok(found)
     }
 
@@ -260,12 +260,16 @@ impl Authorities {
         loaded: rustls_native_certs::CertificateResult,
         places: &[PrintablePath],
     ) {
-        self.certificates.extend(loaded.certs);
-        // Directories often have copies of the certificates in a file.
-        self.certificates.sort_unstable_by(|a, b| a.cmp(b));
-        self.certificates.dedup();
+        self.extend(loaded.certs);
         self.variable.get_or_insert(variable);
         self.places.extend_from_slice(places);
+    }
+
+    /// Adds certificates. Directories often have copies of those in a file or in each other.
+    fn extend(&mut self, certificates: Vec<CertificateDer<'static>>) {
+        self.certificates.extend(certificates);
+        self.certificates.sort_unstable_by(|a, b| a.cmp(b));
+        self.certificates.dedup();
     }
 }
 

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::transport::network_settings::NetworkSettings;
 use crate::{Error, ErrorKind, Remedy};
 
-/// The number of hosts with sessions to resume that are kept.
+/// The maximum number of hosts whose sessions are kept for resumption.
 const MAX_SESSIONS: usize = 64;
 
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
@@ -145,23 +145,23 @@ fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
         if let Some(error) = found.unusable {
             tracing::warn!("{error}");
         }
-        trusting(found.certificates)
+        verifier_with(found.certificates)
     })?;
     Ok(verifier.as_ref())
 }
 
 /// Returns the verifier with the authorities of one file, if there are any. Most systems have a
 /// directory with copies of them, which takes several times as long to read and is rarely needed.
-fn of_one_file() -> Option<&'static dyn ServerCertVerifier> {
+fn file_verifier() -> Option<&'static dyn ServerCertVerifier> {
     static VERIFIER: OnceCell<Option<Arc<WebPkiServerVerifier>>> = OnceCell::new();
     let verifier = VERIFIER.get_or_init(|| {
         let certificates = NetworkSettings::of_process().authorities_of_file()?;
-        trusting(certificates).ok()
+        verifier_with(certificates).ok()
     });
     Some(verifier.as_ref()?.as_ref())
 }
 
-fn trusting(
+fn verifier_with(
     certificates: Vec<CertificateDer<'_>>,
 ) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
     let mut roots = RootCertStore::empty();
@@ -178,7 +178,7 @@ pub(crate) fn load_roots() {
         let thread = thread::Builder::new().name("ee-roots".into());
         // Without a thread, or if they cannot be loaded, the handshake tries and reports it.
         let _ = thread.spawn(|| {
-            if of_one_file().is_none() {
+            if file_verifier().is_none() {
                 drop(platform());
             }
         });
@@ -197,7 +197,7 @@ impl ServerCertVerifier for LazyVerifier {
         let verify = |verifier: &dyn ServerCertVerifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        match of_one_file().map(verify) {
+        match file_verifier().map(verify) {
             Some(Ok(verified)) => Ok(verified),
             Some(Err(_)) | None => verify(platform()?),
         }

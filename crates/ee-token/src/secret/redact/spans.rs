@@ -107,7 +107,7 @@ pub(super) fn pem_blocks(text: &str) -> Vec<Span> {
 
 /// Finds the values of secret fields in JSON, in JSON within a JSON string, and in forms.
 pub(super) fn secret_fields(text: &str) -> Vec<Span> {
-    // Most texts, such as paths, have no sign between a name and a value.
+    // A value follows one of these signs. Most paths have neither.
     if !text.contains(['=', ':']) {
         return Vec::new();
     }

@@ -177,6 +177,7 @@ async fn authorities_are_loaded_or_the_variable_is_named() {
     let [good, good_dir, empty, text, missing] =
         ["ca.pem", "dir", "empty", "text", "missing"].map(place);
     let two = format!("{missing}:{good_dir}");
+    let same = format!("{good_dir}:{good_dir}");
     // The variable that is used, or the one that is named and the reason.
     for (file, dirs, expected) in [
         (good.as_str(), "", Ok((FILE, false))),
@@ -184,6 +185,7 @@ async fn authorities_are_loaded_or_the_variable_is_named() {
         (&good, &missing, Ok((FILE, true))),
         ("", &good_dir, Ok((DIR, false))),
         (" ", &two, Ok((DIR, false))),
+        ("", &same, Ok((DIR, false))),
         (&missing, "", Err((FILE, "does not exist"))),
         (&missing, &good_dir, Err((FILE, "does not exist"))),
         (&text, "", Err((FILE, "contains no certificate"))),
