@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Response as HttpResponse};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -71,16 +70,21 @@ async fn serve_request(
     incoming: http::Request<Incoming>,
 ) -> io::Result<HttpResponse<ResponseBody>> {
     let (head, body) = incoming.into_parts();
-    let body = Limited::new(body, MAX_BODY_SIZE).collect().await;
+    let body = match Limited::new(body, MAX_BODY_SIZE).collect().await {
+        Ok(body) => Some(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => None,
+        // The client hung up before the request was complete.
+        Err(error) => return Err(io::Error::other(error)),
+    };
     let (host, path) = Request::split_path(head.uri.path());
-    let too_large = body.is_err();
+    let too_large = body.is_none();
     let request = Request {
         method: head.method,
         host,
         path,
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body: body.map_or_else(|_| Bytes::new(), |body| body.to_bytes()),
+        body: body.unwrap_or_default(),
     };
     let number = record(shared, &request);
     let _finish = FinishOnDrop { shared, number };

@@ -65,6 +65,19 @@ async fn body_over_32_mib_is_rejected() {
 }
 
 #[tokio::test]
+async fn incomplete_request_is_neither_processed_nor_recorded() {
+    let emulator = Emulator::start().await.unwrap();
+    let mut connection = TcpStream::connect(emulator.address()).await.unwrap();
+    let head = format!("POST /{OAUTH2}/token HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.shutdown().await.unwrap();
+    let mut response = Vec::new();
+    let _ = connection.read_to_end(&mut response).await;
+    assert!(response.is_empty(), "{response:?}");
+    assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
 async fn shutdown_frees_the_port_and_closes_connections() {
     let emulator = Emulator::start().await.unwrap();
     let address = emulator.address();

@@ -8,7 +8,6 @@ pub(crate) mod report;
 
 use std::time::Duration;
 
-use crate::error::network::is_unprocessed;
 use crate::error::refusal::RefusalCause;
 use crate::error::remedy::{UNCONFIRMED_REJECTION, UNEXPECTED_INTERMEDIARY};
 use crate::error::report::ErrorExtra;
@@ -24,12 +23,21 @@ error_type! {
     /// assert_eq!(error.kind(), ErrorKind::InvalidKey);
     /// assert!(!error.is_transient());
     /// ```
-    Error, ErrorKind, Option<RefusalCause>
+    Error, ErrorKind, Extra
 }
+
+/// What only the errors of this crate state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extra {
+    refusal_cause: Option<RefusalCause>,
+    is_unprocessed: bool,
+}
+
+impl ErrorExtra for Extra {}
 
 impl Error {
     pub(crate) fn with_refusal_cause(mut self, cause: RefusalCause) -> Self {
-        *self.0.extra_mut() = Some(cause);
+        self.0.extra_mut().refusal_cause = Some(cause);
         self
     }
 
@@ -44,9 +52,16 @@ impl Error {
     /// connection before the request was sent, or is about to close it and refused the stream (RFC
     /// 9113 §8.7). Such a request can be resent at once. A request whose response has begun was
     /// processed, whatever the server reports afterwards.
+    ///
+    /// Whether a stream was refused is not always known: where it is not, a request that has neither
+    /// a body nor an idempotent method may have been processed.
     pub fn is_unprocessed(&self) -> bool {
-        let failed = self.of_http().filter(|error| error.is_request());
-        failed.is_some_and(|error| is_unprocessed(error))
+        self.0.extra().is_unprocessed
+    }
+
+    pub(crate) fn with_unprocessed(mut self, is_unprocessed: bool) -> Self {
+        self.0.extra_mut().is_unprocessed = is_unprocessed;
+        self
     }
 
     /// Sets the delay that the server asked for.
@@ -202,7 +217,5 @@ impl ErrorKind {
 
 /// Returns why a server refused the request, if the reason is known.
 pub fn refusal_cause(error: &Error) -> Option<RefusalCause> {
-    *error.0.extra()
+    error.0.extra().refusal_cause
 }
-
-impl ErrorExtra for Option<RefusalCause> {}

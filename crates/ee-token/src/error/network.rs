@@ -114,9 +114,17 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// Returns whether the request certainly was not processed: it never left the queue of its
-/// connection, which had closed, or an HTTP/2 server refused the stream (RFC 9113 §8.7).
-pub(crate) fn is_unprocessed(error: &dyn StdError) -> bool {
+/// Returns whether a request certainly was not processed, so that it can be resent at once: it never
+/// left the queue of its connection, which had closed, or an HTTP/2 server refused the stream (RFC
+/// 9113 §8.7).
+///
+/// hyper also reports a shutdown that arrives while it sends the headers, which the server may
+/// process. `is_harmless` says that this does not matter: they are not the whole request, or a second
+/// request has the same effect.
+pub(crate) fn is_unprocessed(error: &reqwest::Error, is_harmless: bool) -> bool {
+    if !error.is_request() {
+        return false;
+    }
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
@@ -124,7 +132,7 @@ pub(crate) fn is_unprocessed(error: &dyn StdError) -> bool {
                 && match error.reason() {
                     Some(Reason::REFUSED_STREAM) => error.is_reset(),
                     // A graceful shutdown of the connection.
-                    Some(Reason::NO_ERROR) => error.is_go_away(),
+                    Some(Reason::NO_ERROR) => error.is_go_away() && is_harmless,
                     _ => false,
                 };
         }
