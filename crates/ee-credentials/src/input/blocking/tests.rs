@@ -122,14 +122,6 @@ fn without_a_runtime_the_calling_thread_is_used() {
     assert_eq!(id, Some(thread::current().id()));
 }
 
-#[tokio::test]
-async fn panicking_operation_is_an_error() {
-    let path = Path::new("/panics");
-    let error = run(path, READ_TIMEOUT, || panic!("on purpose")).await;
-    assert!(error.is_err());
-    run(path, READ_TIMEOUT, || ()).await.unwrap();
-}
-
 type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> + Send>;
 
 /// An asynchronous operation that reads a file.
