@@ -131,9 +131,10 @@ fn logged_cache_with_clock(
         async move {
             log.started.lock().unwrap().push(clock.wall());
             let secret = |name: &str| SecretString::from(login[name].as_str().unwrap());
+            let client_secret = secret("client_secret");
             let grant = Grant::RefreshToken {
                 client_id: login["client_id"].as_str(),
-                client_secret: Some(&secret("client_secret")),
+                client_secret: Some(&client_secret),
                 refresh_token: &secret("refresh_token"),
                 rapt: None,
                 scopes: None,

@@ -1,7 +1,5 @@
 //! Validating the URLs in credential files, to which secrets are sent.
 
-use std::fmt;
-
 use ee_token::internal::{UrlField, UrlMatch, is_link_local, is_loopback};
 use ee_token::{Endpoint, Endpoints, Remedy};
 use url::Url;
@@ -137,11 +135,7 @@ pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
 
 /// Validates the scheme of a URL that returns a secret: HTTPS, or plain HTTP on this machine, on its
 /// own link, or to a host that the caller allowed for it. `what` contains the URL.
-pub(crate) fn check_scheme(
-    url: &Url,
-    what: fmt::Arguments<'_>,
-    allowed: &[String],
-) -> Result<(), Error> {
+pub(crate) fn check_scheme(url: &Url, what: &str, allowed: &[String]) -> Result<(), Error> {
     match url.scheme() {
         "https" => return Ok(()),
         "http" if is_loopback(url) || is_link_local(url) || is_allowed(url, allowed) => {

@@ -93,7 +93,7 @@ fn plain_http_needs_a_near_host_or_permission_for_it() {
     ] {
         let url = Url::parse(url).unwrap();
         let allowed = [allowed.to_owned()];
-        let checked = check_scheme(&url, format_args!("the field `url`"), &allowed);
+        let checked = check_scheme(&url, "the field `url`", &allowed);
         assert_eq!(checked.is_ok(), is_allowed, "{url} {allowed:?}");
         let Err(error) = checked else { continue };
         assert_eq!(error.kind(), ErrorKind::DisallowedHost);
@@ -101,7 +101,7 @@ fn plain_http_needs_a_near_host_or_permission_for_it() {
         if let Some(command) = error.remedy().command.clone() {
             let allowed = command.split(' ').nth(2).unwrap();
             if allowed != "HOST" {
-                check_scheme(&url, format_args!("x"), &[allowed.to_owned()]).unwrap();
+                check_scheme(&url, "x", &[allowed.to_owned()]).unwrap();
             }
         }
     }

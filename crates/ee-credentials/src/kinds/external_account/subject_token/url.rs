@@ -41,8 +41,8 @@ impl UrlToken {
     ) -> Result<Self, Error> {
         let text: String = source.field("url")?;
         let (url, _) = allowed_hosts::parse(&text, "url", &source.location)?;
-        let what = format_args!("{}: the field `url`", source.location);
-        allowed_hosts::check_scheme(&url, what, &options.allowed_hosts)?;
+        let what = format!("{}: the field `url`", source.location);
+        allowed_hosts::check_scheme(&url, &what, &options.allowed_hosts)?;
         let mut headers = HeaderMap::new();
         if source.has("headers") {
             let part = source.object("headers")?;
@@ -92,7 +92,7 @@ impl UrlToken {
             |received| self.interpret(received),
         );
         fetched.await.map_err(|FailedAttempt { error, .. }| {
-            let why = format_args!("`credential_source.url`: {error}");
+            let why = format!("`credential_source.url`: {error}");
             context.error(error.kind(), why).with_cause(error)
         })
     }

@@ -50,8 +50,8 @@ impl Container {
                 None => return Ok(None),
             },
         };
-        let what = format_args!("the variable {FULL_URI}");
-        allowed_hosts::check_scheme(&url, what, allowed_hosts)?;
+        let what = format!("the variable {FULL_URI}");
+        allowed_hosts::check_scheme(&url, &what, allowed_hosts)?;
         Ok(Some(Self {
             url,
             token: environment.try_var(TOKEN)?.map(SecretString::from),
@@ -62,7 +62,7 @@ impl Container {
     pub(crate) async fn access_key(&self, context: &Context) -> Result<AccessKey, ee_token::Error> {
         let host = self.url.host_str().unwrap_or_default();
         let error = |kind, why: &str| {
-            let why = format_args!("the container's AWS credentials at {host}: {why}");
+            let why = format!("the container's AWS credentials at {host}: {why}");
             context.error(kind, why).with_remedy(Remedy::new(match kind {
                 Token::Network | Token::Timeout => "Check that the program runs in the container for which the platform set the AWS_CONTAINER_… variables. Elsewhere, unset them.",
                 _ => "Check the task role (ECS) or the pod identity association (EKS) of this container.",

@@ -102,7 +102,7 @@ impl Imds {
             true => Token::Server,
             false => Token::UnconfirmedRejection,
         };
-        let why = format_args!(
+        let why = format!(
             "{SERVICE} started no session: it {}",
             received.describe(&[])
         );
@@ -158,7 +158,7 @@ impl Session {
             false => Token::UnconfirmedRejection,
         };
         let described = received.describe(&[header.1]);
-        let why = format_args!("{SERVICE} has no {what}: it {described}");
+        let why = format!("{SERVICE} has no {what}: it {described}");
         let error = context.error(kind, why).with_remedy(Remedy::new(
             "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         ));
@@ -270,7 +270,7 @@ async fn send(
     request.headers_mut().insert(name, value);
     let exchange = Exchange::new(http).timeout(ATTEMPT_TIMEOUT);
     exchange.send(request).await.map_err(|error| {
-        let why = format_args!("{SERVICE}: {error}");
+        let why = format!("{SERVICE}: {error}");
         context.error(error.kind(), why).with_cause(error)
     })
 }

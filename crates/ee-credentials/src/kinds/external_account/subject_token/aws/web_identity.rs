@@ -62,7 +62,7 @@ impl WebIdentity {
     ) -> Result<AccessKey, ee_token::Error> {
         let host = host(region);
         let url = Url::parse(&format!("https://{host}/")).map_err(|_| {
-            let why = format_args!("{host} is not a host name");
+            let why = format!("{host} is not a host name");
             let remedy = Remedy::new("Set AWS_REGION to the name of a region.");
             context
                 .error(Token::InvalidCredential, why)
@@ -89,7 +89,7 @@ impl WebIdentity {
             |received| self.interpret(received, token),
         );
         assumed.await.map_err(|FailedAttempt { error, .. }| {
-            let why = format_args!("{host} did not return keys of the role in {ROLE}: {error}");
+            let why = format!("{host} did not return keys of the role in {ROLE}: {error}");
             context.error(error.kind(), why).with_cause(error)
         })
     }
