@@ -14,6 +14,7 @@ pub(crate) enum Placeholder {
     /// A masked secret.
     Masked,
     /// A variable, as shells and programs write it: `$HOME`, `${HOME}`, `%HOME%`, `$env:HOME`.
+    /// Without a default (`${HOME:-/root}`).
     Variable(String),
     /// An expression of a template, as its first and last characters.
     Template(&'static str),
@@ -169,7 +170,9 @@ impl Placeholder {
             // `__pycache__` is a name of its own.
             let is_name = start != "__" || !name.contains(|c: char| c.is_ascii_lowercase());
             if !name.is_empty() && is_name {
-                return Some((Self::Variable(clipped(text.get(..length)?)), length));
+                // Without the default, which may be a secret.
+                let variable = clipped(&format!("{start}{name}{end}"));
+                return Some((Self::Variable(variable), length));
             }
         }
         None
@@ -237,7 +240,14 @@ mod tests {
             ("xxxxxxxx", "a masked secret"),
             ("$TOKEN", "$TOKEN, which was not expanded"),
             ("${EE_TOKEN}", "${EE_TOKEN}, which was not expanded"),
-            ("${EE_TOKEN:-}", "${EE_TOKEN:-}, which was not expanded"),
+            ("${EE_TOKEN:-}", "${EE_TOKEN}, which was not expanded"),
+            ("${EE_TOKEN:-1//0g}", "${EE_TOKEN}, which was not expanded"),
+            (
+                "${EE_TOKEN-{\"a\": 1}",
+                "${EE_TOKEN}, which was not expanded",
+            ),
+            ("${EE_TOKEN:=GOCSPX}", "${EE_TOKEN}, which was not expanded"),
+            ("${EE_TOKEN?not set}", "${EE_TOKEN}, which was not expanded"),
             ("%EE_TOKEN%", "%EE_TOKEN%, which was not expanded"),
             ("$env:EE_TOKEN", "$env:EE_TOKEN, which was not expanded"),
             ("$(EE_TOKEN)", "$(EE_TOKEN), which was not expanded"),
