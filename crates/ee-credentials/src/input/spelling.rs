@@ -15,6 +15,9 @@ pub(crate) struct Misspelled {
     correct: Option<String>,
 }
 
+/// The maximum number of corrections in an advice. Of a text that needs more, no path is shown.
+const MAX_STEPS: usize = 4;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Spelling {
     Quoted,
@@ -58,7 +61,8 @@ pub(crate) fn misspelled(path: &str, is_windows: bool) -> Option<Misspelled> {
         let inner = path.replace(QUOTES, "");
         return found(Spelling::Quoted, Some(inner.trim().to_owned()));
     }
-    if let Some(rest) = path.strip_suffix([',', ';']) {
+    if path.ends_with([',', ';']) {
+        let rest = path.trim_end_matches([',', ';']);
         return found(Spelling::OuterPunctuation, Some(rest.to_owned()));
     }
     if let Some(rest) = path.strip_prefix('@').filter(|rest| !rest.is_empty()) {
@@ -194,10 +198,14 @@ fn of_wsl(path: &str) -> Option<String> {
 impl Misspelled {
     /// Returns how to spell the path.
     pub(crate) fn advice(&self) -> String {
+        self.steps(MAX_STEPS)
+    }
+
+    fn steps(&self, most: usize) -> String {
         let first = match &self.spelling {
             Spelling::Quoted => "Write it without the quotation marks",
             Spelling::OuterWhitespace => "Write it without the whitespace",
-            Spelling::OuterPunctuation => "Write it without the last character",
+            Spelling::OuterPunctuation => "Write it without the punctuation at its end",
             Spelling::Assignment => "Write only the path",
             Spelling::AtSign => "Write it without the @",
             Spelling::FileUrl => "Write the path without the scheme",
@@ -219,9 +227,9 @@ impl Misspelled {
         };
         let first = first.trim_end_matches(':');
         match (&self.correct, self.next()) {
-            (Some(_), Some(next)) => format!("{first}. {}", next.advice()),
+            (Some(_), Some(next)) if most > 1 => format!("{first}. {}", next.steps(most - 1)),
             (Some(correct), None) => format!("{first}: {}", display_path(Path::new(correct))),
-            (None, _) => format!("{first}."),
+            _ => format!("{first}."),
         }
     }
 
@@ -356,6 +364,7 @@ mod tests {
             ("'~/k.json'", "quotation marks", "marks. Only a shell"),
             ("\"$HOME\"/k.json", "quotation marks", "marks. Only a shell"),
             ("/home/j/k.json;", "semicolon", ": /home/j/k.json"),
+            ("/home/j/k.json,,", "comma", ": /home/j/k.json"),
             ("secrets\\k.json", "backslashes", ": secrets/k.json"),
             (
                 "/home/j/My\\ Files/k.json",
@@ -383,6 +392,21 @@ mod tests {
             let found = misspelled(path, true).unwrap();
             assert_eq!(found.correct(), Some(correct));
         }
+    }
+
+    #[test]
+    fn advice_on_many_mistakes_is_short() {
+        for part in [",", ", ", " ,;", "@", "file:", "A_B=", "file:\"@", "/c/"] {
+            for long in [format!("/k{}", part.repeat(20_000)), part.repeat(20_000)] {
+                let advice = misspelled(&long, false).map(|found| found.advice());
+                let words = advice.unwrap_or_default().replace(part, "");
+                assert!(words.len() < 200, "{part}: {words}");
+            }
+        }
+        let found = misspelled("@file:///k.json, ,;", false).unwrap();
+        let steps = "Write it without the punctuation at its end. Write it without the whitespace. \
+            Write it without the punctuation at its end. Write it without the @.";
+        assert_eq!(found.advice(), steps);
     }
 
     #[test]
