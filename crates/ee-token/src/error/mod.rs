@@ -54,7 +54,7 @@ impl Error {
     /// processed, whatever the server reports afterwards.
     ///
     /// Whether a stream was refused is not always known: where it is not, a request that has neither
-    /// a body nor an idempotent method may have been processed.
+    /// a body nor an idempotent method may have been processed, and this returns `false`.
     pub fn is_unprocessed(&self) -> bool {
         self.0.extra().is_unprocessed
     }
