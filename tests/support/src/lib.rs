@@ -19,6 +19,7 @@ pub mod http;
 pub mod installed;
 pub mod misplaced;
 pub mod relay;
+pub mod retirement;
 pub mod round_trips;
 pub mod subprocess;
 pub mod success;

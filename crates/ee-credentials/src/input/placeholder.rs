@@ -14,7 +14,7 @@ pub(crate) enum Placeholder {
     /// A masked secret.
     Masked,
     /// A variable, as shells and programs write it: `$HOME`, `${HOME}`, `%HOME%`, `$env:HOME`.
-    /// Without a default (`${HOME:-/root}`).
+    /// A default (`${HOME:-/root}`) is left out.
     Variable(String),
     /// An expression of a template, as its first and last characters.
     Template(&'static str),
@@ -170,7 +170,7 @@ impl Placeholder {
             // `__pycache__` is a name of its own.
             let is_name = start != "__" || !name.contains(|c: char| c.is_ascii_lowercase());
             if !name.is_empty() && is_name {
-                // Without the default, which may be a secret.
+                // The default may be a secret.
                 let variable = clipped(&format!("{start}{name}{end}"));
                 return Some((Self::Variable(variable), length));
             }

@@ -15,7 +15,7 @@ pub(crate) struct Misspelled {
     correct: Option<String>,
 }
 
-/// The maximum number of corrections in an advice. Of a text that needs more, no path is shown.
+/// The maximum number of corrections that are advised. No path is shown for a text that needs more.
 const MAX_STEPS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,10 +198,10 @@ fn of_wsl(path: &str) -> Option<String> {
 impl Misspelled {
     /// Returns how to spell the path.
     pub(crate) fn advice(&self) -> String {
-        self.steps(MAX_STEPS)
+        self.advice_up_to(MAX_STEPS)
     }
 
-    fn steps(&self, most: usize) -> String {
+    fn advice_up_to(&self, steps: usize) -> String {
         let first = match &self.spelling {
             Spelling::Quoted => "Write it without the quotation marks",
             Spelling::OuterWhitespace => "Write it without the whitespace",
@@ -227,7 +227,9 @@ impl Misspelled {
         };
         let first = first.trim_end_matches(':');
         match (&self.correct, self.next()) {
-            (Some(_), Some(next)) if most > 1 => format!("{first}. {}", next.steps(most - 1)),
+            (Some(_), Some(next)) if steps > 1 => {
+                format!("{first}. {}", next.advice_up_to(steps - 1))
+            }
             (Some(correct), None) => format!("{first}: {}", display_path(Path::new(correct))),
             _ => format!("{first}."),
         }

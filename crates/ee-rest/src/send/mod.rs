@@ -400,7 +400,14 @@ impl<'a> Call<'a> {
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
         let sent = sent.map_err(|error| self.failed(error, AttemptFailure::Permanent))?;
         let host = client.base.host_str().unwrap_or_default();
-        let response = send_to(&client.options.http, sent, host, self.transfer());
+        let idempotent = self.request.idempotent;
+        let response = send_to(
+            &client.options.http,
+            sent,
+            host,
+            self.transfer(),
+            idempotent,
+        );
         let response = response.map_err(|error| self.transport_failure(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);

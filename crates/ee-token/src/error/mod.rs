@@ -26,7 +26,7 @@ error_type! {
     Error, ErrorKind, Extra
 }
 
-/// What only the errors of this crate state.
+/// Data that only this crate's errors have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Extra {
     refusal_cause: Option<RefusalCause>,
@@ -53,8 +53,8 @@ impl Error {
     /// 9113 §8.7). Such a request can be resent at once. A request whose response has begun was
     /// processed, whatever the server reports afterwards.
     ///
-    /// Whether a stream was refused is not always known: where it is not, a request that has neither
-    /// a body nor an idempotent method may have been processed, and this returns `false`.
+    /// Returns `false` if the server retired the connection (`GOAWAY`) and the request has no body and
+    /// is not idempotent, because the server may have received all of it.
     pub fn is_unprocessed(&self) -> bool {
         self.0.extra().is_unprocessed
     }

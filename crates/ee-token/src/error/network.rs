@@ -118,10 +118,10 @@ fn chain(error: &dyn StdError) -> String {
 /// left the queue of its connection, which had closed, or an HTTP/2 server refused the stream (RFC
 /// 9113 §8.7).
 ///
-/// hyper also reports a shutdown that arrives while it sends the headers, which the server may
-/// process. `is_harmless` says that this does not matter: they are not the whole request, or a second
-/// request has the same effect.
-pub(crate) fn is_unprocessed(error: &reqwest::Error, is_harmless: bool) -> bool {
+/// After a graceful shutdown of the connection, this is certain only for a request with a body: hyper
+/// reports the same error if the headers have already been sent. `can_resend` says that the request
+/// has a body, or that sending it twice has the same effect.
+pub(crate) fn is_unprocessed(error: &reqwest::Error, can_resend: bool) -> bool {
     if !error.is_request() {
         return false;
     }
@@ -132,7 +132,7 @@ pub(crate) fn is_unprocessed(error: &reqwest::Error, is_harmless: bool) -> bool 
                 && match error.reason() {
                     Some(Reason::REFUSED_STREAM) => error.is_reset(),
                     // A graceful shutdown of the connection.
-                    Some(Reason::NO_ERROR) => error.is_go_away() && is_harmless,
+                    Some(Reason::NO_ERROR) => error.is_go_away() && can_resend,
                     _ => false,
                 };
         }

@@ -366,13 +366,13 @@ mod tests {
             token in "\\PC{1,40}", secret in "\\PC{0,20}", id in "\\PC{1,20}",
         ) {
             let (token, secret) = (SecretString::from(token), SecretString::from(secret));
-            let asked = Scopes::new(["earthengine", "drive"]);
+            let requested = Scopes::new(["earthengine", "drive"]);
             let grant = Grant::RefreshToken {
                 client_id: Some(&id),
                 client_secret: Some(&secret),
                 refresh_token: &token,
                 rapt: None,
-                scopes: Some(&asked),
+                scopes: Some(&requested),
             };
             let (kind, body) = grant.body();
             assert_eq!(kind, "application/x-www-form-urlencoded");

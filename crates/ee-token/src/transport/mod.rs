@@ -195,16 +195,17 @@ impl HttpClient {
         let url = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&url)?;
         let host = url.host_str().unwrap_or_default();
+        let idempotent = request.method().is_idempotent();
         for _ in 0..MAX_UNPROCESSED {
             let Some(copy) = request.try_clone() else {
                 break;
             };
-            match send_to(self, copy, host, Transfer::Small)?.await {
+            match send_to(self, copy, host, Transfer::Small, idempotent)?.await {
                 Err(error) if error.is_unprocessed() => {}
                 result => return result,
             }
         }
-        send_to(self, request, host, Transfer::Small)?.await
+        send_to(self, request, host, Transfer::Small, idempotent)?.await
     }
 
     fn execute(
@@ -257,8 +258,9 @@ impl fmt::Debug for HttpClient {
 }
 
 /// Sends a request like [`HttpClient::send`] to a URL that was returned by [`Endpoints::resolve`], so
-/// that callers with many requests resolve it once. `host` is the one that messages name. Refused
-/// streams are not resent.
+/// that callers with many requests resolve it once. `host` is the one that messages name, and
+/// `idempotent` says whether sending the request twice has the same effect. Refused streams are not
+/// resent.
 ///
 /// After a timeout, requests that follow use other connections.
 ///
@@ -269,10 +271,10 @@ pub fn send_to<'a>(
     request: Request,
     host: &'a str,
     transfer: Transfer,
+    idempotent: bool,
 ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
-    let has_body = |body: &Body| body.as_bytes() != Some(b"");
-    let headers_are_harmless =
-        request.method().is_idempotent() || request.body().is_some_and(has_body);
+    let is_present = |body: &Body| body.as_bytes() != Some(b"");
+    let has_body = request.body().is_some_and(is_present);
     // The future does not hold the request, which each level of nesting would copy.
     let response = http.execute(request, transfer)?;
     let http = http.clone();
@@ -283,7 +285,7 @@ pub fn send_to<'a>(
             }
             let address = error.url().map(host_and_port).unwrap_or_default();
             let emulator = http.endpoints().emulator_in_force();
-            let is_unprocessed = is_unprocessed(&error, headers_are_harmless);
+            let is_unprocessed = is_unprocessed(&error, has_body || idempotent);
             let error = from_reqwest(error, host, &address).with_unprocessed(is_unprocessed);
             in_emulator_mode(emulator, error)
         })
